@@ -1,0 +1,1 @@
+"""One intercept from look to undo: `cli` calls `intercept`, which uses workload, sandbox, tunnel and kube."""
