@@ -1,4 +1,11 @@
-"""Who broke the rules: us (`LocalProtocolError`, a bug) or the peer (`RemoteProtocolError`). Imports nothing."""
+"""Who broke the rules: us (`LocalProtocolError`, a bug) or the peer (`RemoteProtocolError`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interceptor.wire.events import Event
 
 
 class ProtocolError(Exception):
@@ -10,4 +17,11 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer sent what the rules forbid; the connection is over and a CLOSE with the reason waits to be sent."""
+    """The peer sent what the rules forbid; the connection is over and a CLOSE with the reason waits to be sent.
+
+    `events` holds what was read before the violation.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.events: list[Event] = []

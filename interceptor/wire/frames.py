@@ -19,7 +19,7 @@ HEADER = struct.Struct(">BBHI")
 
 HEADER_SIZE = HEADER.size
 MAX_PAYLOAD = 65_536 - HEADER_SIZE - 8
-"""65,520: a full frame stays below 64 KiB also behind a WebSocket channel byte; larger messages stall containerd 1.6."""
+"""65,520: a full frame stays below 64 KiB also behind a WebSocket's channel byte; larger ones stall containerd 1.6."""
 
 CREDIT = struct.Struct(">I")
 PING_SIZE = 8

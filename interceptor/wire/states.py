@@ -2,7 +2,7 @@
 
 Rules: every state lives in this file's enums; these tables do not know which role we play. A stream has two independent
 aspects, so that opening costs no round trip: its *setup* (has the far side connected?) and its *halves* (who may still
-send?). The opener may send data and END while it is OPENING; the acceptor must ACCEPT before it sends anything but RESET.
+send?). The opener may send data and END while it is OPENING; the acceptor ACCEPTs before it sends anything but RESET.
 """
 
 from __future__ import annotations

@@ -1,0 +1,290 @@
+"""Many relays over one link: turns protocol events into calls on relays, and batches frames. One per tunnel and end.
+
+The agent and the client drive it the same way; what differs stands behind `MuxUser`. All of it runs on one thread.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from interceptor.tunnel.link import Link
+from interceptor.tunnel.poller import Poller, Timer
+from interceptor.tunnel.relay import Relay
+from interceptor.wire import events
+from interceptor.wire.connection import Connection, Limits, Role
+from interceptor.wire.errors import RemoteProtocolError
+from interceptor.wire.frames import HEADER_SIZE, MAX_PAYLOAD
+from interceptor.wire.layer import Buffer, Layer
+from interceptor.wire.reasons import Reason
+
+PING_EVERY = 1.0                    # seconds
+SILENCE = 5.0                       # without a byte: the path is gone, whatever TCP hopes
+GREETING_TIME = 10.0                # from the first byte to the peer's HELLO
+MOST_HELD = 64 * 1024 * 1024        # bytes held for all slow sockets of one tunnel together
+_CLOCK = struct.Struct(">d")
+
+
+class MuxUser(Protocol):
+    """Who a mux serves: the agent's `tunnels`, the client's `tunnel.client`."""
+
+    def mux_greeted(self) -> None:
+        """The peer's HELLO is in: streams may be opened."""
+
+    def mux_opened(self, relay: Relay, target: dict[str, Any]) -> None:
+        """The peer asks to connect `target`: answer by `accept` or `refuse`, now or later."""
+
+    def mux_control(self, message: dict[str, Any]) -> None:
+        """A message beside the streams."""
+
+    def mux_ended(self, reason: Reason, text: str) -> None:
+        """The tunnel is over, whoever ended it; every relay was told. Called once."""
+
+
+class Mux:
+    """One end of one tunnel."""
+
+    def __init__(
+        self, poller: Poller, role: Role, session: str, user: MuxUser, *,
+        limits: Limits = Limits(), silence: float = SILENCE,  # noqa: B008  immutable
+    ) -> None:
+        self.poller = poller
+        self.connection = Connection(role, session, limits=limits)
+        self.scratch = memoryview(bytearray(HEADER_SIZE + MAX_PAYLOAD))
+        self.payload = self.scratch[HEADER_SIZE:]
+        self.relays: dict[int, Relay] = {}
+        self.held = 0
+        self.round_trip = 0.0               # seconds, of the last ping
+        self._user = user
+        self._silence = silence
+        self._link: Link | None = None
+        self._waiting: set[Relay] = set()   # would read if the link were not full
+        self._flush_asked = False
+        self._greeted = False
+        self._ended = False
+        self._timer: Timer | None = None
+
+    def start(self, sock: socket.socket, layers: Sequence[Layer], early: bytes = b"") -> None:
+        """Begin on a connected non-blocking socket, whose owner this becomes."""
+        self._link = Link(self.poller, sock, layers, self)
+        self._timer = self.poller.call_later(GREETING_TIME, self._no_greeting)
+        self._link.start(early)
+
+    # --- verbs -----------------------------------------------------------------------------------------------
+
+    def open(self, target: Mapping[str, Any]) -> Relay:
+        """Ask the peer to connect `target`; attach a socket to the relay now or when it is accepted."""
+        number = self.connection.open(target)
+        relay = self.relays[number] = Relay(self, number)
+        self.flush_soon()
+        return relay
+
+    def accept(self, relay: Relay, sock: socket.socket, info: Mapping[str, Any] | None = None) -> None:
+        """Answer a stream of the peer's: connected, to `sock`."""
+        if relay.finished:
+            sock.close()
+            return
+        self.connection.accept(relay.number, info)
+        relay.accepted = True
+        self.flush_soon()
+        relay.attach(sock)
+
+    def refuse(self, relay: Relay, reason: Reason, text: str) -> None:
+        """Answer a stream of the peer's: not connected."""
+        if not relay.finished:
+            relay.reset(reason, text)
+
+    def control(self, message: Mapping[str, Any]) -> None:
+        """Send one JSON object."""
+        self.connection.control(message)
+        self.flush_soon()
+
+    def close(self, reason: Reason, text: str = "") -> None:
+        """End the tunnel in order; relays are told, `mux_ended` is called."""
+        if not self._ended:
+            self.connection.close(reason, text)
+            self.flush()
+            self._end(reason, text)
+
+    # --- for relays ------------------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether the link wants no more data now."""
+        return self._link is None or self._link.full
+
+    def wait_for_link(self, relay: Relay) -> None:
+        """Resume `relay` when the link has drained."""
+        self._waiting.add(relay)
+
+    def send(self, data: Buffer) -> None:
+        """Send whole frames now, after what is queued was flushed."""
+        assert self._link is not None
+        self._link.send(data)
+
+    def flush_soon(self) -> None:
+        """Send what is queued at the end of this pass of the loop: many frames, one record, one system call."""
+        if not self._flush_asked:
+            self._flush_asked = True
+            self.poller.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        self._flush_asked = False
+        if self.connection.waiting and self._greeted_link() and self._link is not None:
+            self._link.send(self.connection.take())
+
+    def consumed(self, number: int, size: int) -> None:
+        """Bytes of a stream left our memory."""
+        self.connection.consumed(number, size)
+        if self.connection.waiting:
+            self.flush_soon()
+
+    def hold(self, relay: Relay, size: int) -> bool:
+        """Count bytes kept for a slow socket; past the tunnel's bound the stream is reset (False)."""
+        relay.queued += size
+        self.held += size
+        if self.held > MOST_HELD:
+            relay.reset(Reason.MEMORY, f"{MOST_HELD >> 20} MiB are held for slow readers")
+            return False
+        return True
+
+    def release(self, relay: Relay, size: int) -> None:
+        """The reverse of `hold`, which also gives the credit back."""
+        relay.queued -= size
+        self.held -= size
+        self.consumed(relay.number, size)
+
+    def drop(self, relay: Relay) -> None:
+        """A relay is finished."""
+        self.relays.pop(relay.number, None)
+        self._waiting.discard(relay)
+        self.held -= relay.queued
+        relay.queued = 0
+
+    # --- for the link ----------------------------------------------------------------------------------------
+
+    def link_ready(self) -> None:
+        """See LinkUser: the layers are up, say HELLO."""
+        self._greeted = True
+        self.flush()
+
+    def link_received(self, data: memoryview) -> None:
+        """See LinkUser."""
+        try:
+            received: list[events.Event] = self.connection.receive(data)
+            violation = None
+        except RemoteProtocolError as error:
+            received, violation = error.events, error
+        for event in received:
+            _ON_EVENT[type(event)](self, event)
+            if self._ended:
+                return
+        if violation is not None:
+            self.flush()
+            self._end(Reason.PROTOCOL, str(violation))
+        elif self.connection.waiting:
+            self.flush_soon()
+
+    def link_drained(self) -> None:
+        """See LinkUser."""
+        waiting, self._waiting = self._waiting, set()
+        for relay in waiting:
+            relay.resume()
+
+    def link_lost(self, text: str) -> None:
+        """See LinkUser."""
+        self._end(Reason.GONE, text)
+
+    # --- one per event ---------------------------------------------------------------------------------------
+
+    def _on_hello(self, _: events.HelloReceived) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.poller.call_later(PING_EVERY, self._tick)
+        self._user.mux_greeted()
+
+    def _on_opened(self, event: events.StreamOpened) -> None:
+        relay = self.relays[event.stream] = Relay(self, event.stream)
+        self._user.mux_opened(relay, event.target)
+
+    def _on_accepted(self, event: events.StreamAccepted) -> None:
+        relay = self.relays.get(event.stream)
+        if relay is not None:
+            relay.stream_accepted()
+
+    def _on_data(self, event: events.DataReceived) -> None:
+        relay = self.relays.get(event.stream)
+        if relay is not None:
+            relay.stream_received(event.data)
+
+    def _on_credited(self, event: events.Credited) -> None:
+        relay = self.relays.get(event.stream)
+        if relay is not None:
+            relay.resume()
+
+    def _on_ended(self, event: events.StreamEnded) -> None:
+        relay = self.relays.get(event.stream)
+        if relay is not None:
+            relay.stream_ended()
+
+    def _on_reset(self, event: events.StreamReset) -> None:
+        relay = self.relays.get(event.stream)
+        if relay is not None:
+            relay.stream_reset(event.reason, event.text)
+
+    def _on_pong(self, event: events.PongReceived) -> None:
+        self.round_trip = max(0.0, self.poller.now() - _CLOCK.unpack(event.payload)[0])
+
+    def _on_control(self, event: events.ControlReceived) -> None:
+        self._user.mux_control(event.message)
+
+    def _on_closed(self, event: events.Closed) -> None:
+        self._end(event.reason, event.text)
+
+    # --- time and the end ------------------------------------------------------------------------------------
+
+    def _greeted_link(self) -> bool:
+        return self._greeted and not self._ended
+
+    def _no_greeting(self) -> None:
+        self._end(Reason.GONE, f"no greeting within {GREETING_TIME:.0f} s")
+
+    def _tick(self) -> None:
+        assert self._link is not None
+        quiet = self.poller.now() - self._link.received_at
+        if quiet > self._silence:
+            self._end(Reason.GONE, f"nothing heard for {quiet:.0f} s")
+            return
+        self.connection.ping(_CLOCK.pack(self.poller.now()))
+        self.flush_soon()
+        self._timer = self.poller.call_later(PING_EVERY, self._tick)
+
+    def _end(self, reason: Reason, text: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._link is not None:
+            self._link.close(flush=reason is not Reason.GONE)
+        self._waiting.clear()
+        for relay in list(self.relays.values()):
+            relay.stream_reset(Reason.GONE, text)
+        self._user.mux_ended(reason, text)
+
+
+_ON_EVENT: dict[type, Callable[[Mux, Any], None]] = {
+    events.HelloReceived: Mux._on_hello,
+    events.StreamOpened: Mux._on_opened,
+    events.StreamAccepted: Mux._on_accepted,
+    events.DataReceived: Mux._on_data,
+    events.Credited: Mux._on_credited,
+    events.StreamEnded: Mux._on_ended,
+    events.StreamReset: Mux._on_reset,
+    events.PongReceived: Mux._on_pong,
+    events.ControlReceived: Mux._on_control,
+    events.Closed: Mux._on_closed,
+}

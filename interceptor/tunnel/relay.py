@@ -1,0 +1,235 @@
+"""One stream and one local socket: copies bytes both ways, carries half-close and reset. `mux` makes and feeds it.
+
+A relay may exist before its socket (the local dial still runs): what arrives is held, at most a window. It may outlive
+its stream: the last bytes still drain into the socket. Small reads are copied into the next batch of frames; large ones
+go out from the shared buffer they were read into, with the header packed in front of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from interceptor.wire.frames import HEADER_SIZE
+from interceptor.wire.reasons import Reason
+
+if TYPE_CHECKING:
+    from interceptor.tunnel.mux import Mux
+
+DIRECT = 8 * 1024           # reads from here on are not copied into the batch
+OPENING_BYTES = 24          # the length of HTTP/2's preface: enough to tell who speaks HTTP
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+Refused = Callable[["Relay", Reason, str], None]
+
+
+class Relay:
+    """One stream's end in this process."""
+
+    __slots__ = (
+        "_ended", "_mux", "_queue", "_reading", "_shut", "_stream_over", "_unsent", "accepted", "answered", "finished",
+        "number", "on_accepted", "on_finished", "on_refused", "opening", "queued", "sock",
+    )
+
+    def __init__(self, mux: Mux, number: int) -> None:
+        self._mux = mux
+        self.number = number
+        self.sock: socket.socket | None = None
+        self.accepted = False                   # the far end is connected (or, for the peer's streams, we said so)
+        self.answered = False                   # bytes of the far end have been written to our socket
+        self.finished = False
+        self.opening = b""                      # the first bytes our socket sent
+        self.queued = 0                         # bytes held for our socket
+        self.on_accepted: Callable[[Relay], None] | None = None
+        self.on_refused: Refused | None = None  # told instead of resetting the socket, before the first answer byte
+        self.on_finished: Callable[[Relay], None] | None = None
+        self._queue: deque[bytes] = deque()
+        self._unsent = b""                      # read from the socket by somebody else before we got it
+        self._reading = False
+        self._ended = False                     # the peer's END is in
+        self._shut = False                      # our socket's write side is shut
+        self._stream_over = False
+
+    def attach(self, sock: socket.socket, early: bytes = b"") -> None:
+        """Take over a connected non-blocking socket; `early` was already read from it."""
+        self.sock = sock
+        self._unsent = early
+        self.opening = early[:OPENING_BYTES]
+        if self._stream_over and not self._queue and not self._ended:
+            self._finish(reset=True)
+            return
+        if self._queue or self._ended:
+            self._drain()
+        if not self.finished:
+            self.resume()
+
+    def detach(self) -> socket.socket | None:
+        """Give the socket back, untouched from now on; the relay is finished."""
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            self._mux.poller.readable(sock.fileno(), None)
+            self._mux.poller.writable(sock.fileno(), None)
+        self._finish()
+        return sock
+
+    def reset(self, reason: Reason, text: str = "") -> None:
+        """End both sides now: RESET to the peer, a TCP reset to the socket."""
+        self._mux.connection.reset(self.number, reason, text)
+        self._mux.flush_soon()
+        self._stream_over = True
+        self._finish(reset=True)
+
+    # --- our socket -> the stream ----------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Read from the socket again (credit came, or the link drained)."""
+        if self.sock is not None and not self._reading and not self._stream_over:
+            self._reading = True
+            self._mux.poller.readable(self.sock.fileno(), self._readable)
+            if self._unsent:
+                self._mux.poller.call_soon(self._readable)
+
+    def _pause(self) -> None:
+        assert self.sock is not None
+        self._reading = False
+        self._mux.poller.readable(self.sock.fileno(), None)
+
+    def _readable(self) -> None:
+        mux = self._mux
+        if self.sock is None or not self._reading:
+            return
+        if mux.full:
+            self._pause()
+            mux.wait_for_link(self)
+            return
+        allowed = mux.connection.sendable(self.number)
+        if not allowed:
+            self._pause()
+            return
+        if self._unsent:
+            part, self._unsent = self._unsent[:allowed], self._unsent[allowed:]
+            mux.connection.send(self.number, part)
+            mux.flush_soon()
+            if self._unsent:
+                mux.poller.call_soon(self._readable)
+            return
+        try:
+            size = self.sock.recv_into(mux.payload, allowed)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.reset(Reason.BROKEN, error.strerror or str(error))
+            return
+        if not size:
+            self._pause()
+            mux.connection.end(self.number)
+            mux.flush_soon()
+            self._settle()
+            return
+        if len(self.opening) < OPENING_BYTES:
+            self.opening += bytes(mux.payload[:min(size, OPENING_BYTES - len(self.opening))])
+        if size < DIRECT:
+            mux.connection.send(self.number, mux.payload[:size])
+            mux.flush_soon()
+        else:
+            mux.flush()
+            mux.connection.head(self.number, mux.scratch, size)
+            mux.send(mux.scratch[:HEADER_SIZE + size])
+
+    # --- the stream -> our socket ----------------------------------------------------------------------------
+
+    def stream_accepted(self) -> None:
+        """The far end is connected."""
+        self.accepted = True
+        if self.on_accepted is not None:
+            self.on_accepted(self)
+
+    def stream_received(self, data: memoryview) -> None:
+        """Bytes for our socket; the view is valid until this returns."""
+        size = len(data)
+        sent = 0
+        if self.sock is not None and not self._queue:
+            try:
+                sent = self.sock.send(data)
+                self.answered = True
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                self.reset(Reason.BROKEN, error.strerror or str(error))
+                return
+        if sent:
+            self._mux.consumed(self.number, sent)
+        if sent < size:
+            self._queue.append(bytes(data[sent:]))
+            if not self._mux.hold(self, size - sent):
+                return
+            if self.sock is not None:
+                self._mux.poller.writable(self.sock.fileno(), self._drain)
+
+    def stream_ended(self) -> None:
+        """The peer half-closed: shut our socket's write side once all is written."""
+        self._ended = True
+        if not self._queue:
+            self._drain()
+
+    def stream_reset(self, reason: Reason, text: str) -> None:
+        """The stream is over: whoever waits for an answer is told, else the socket is reset like the far one was."""
+        self._stream_over = True
+        if self.on_refused is not None and not self.answered:
+            self.on_refused(self, reason, text)
+        self._finish(reset=True)
+
+    def _drain(self) -> None:
+        if self.sock is None:
+            return
+        try:
+            while self._queue:
+                part = self._queue[0]
+                sent = self.sock.send(part)
+                self.answered = True
+                self._mux.release(self, sent)
+                if sent < len(part):
+                    self._queue[0] = part[sent:]
+                    self._mux.poller.writable(self.sock.fileno(), self._drain)
+                    return
+                self._queue.popleft()
+        except (BlockingIOError, InterruptedError):
+            self._mux.poller.writable(self.sock.fileno(), self._drain)
+            return
+        except OSError as error:
+            self.reset(Reason.BROKEN, error.strerror or str(error))
+            return
+        self._mux.poller.writable(self.sock.fileno(), None)
+        if self._ended and not self._shut:
+            self._shut = True
+            with contextlib.suppress(OSError):      # the caller is gone already; reading will say so
+                self.sock.shutdown(socket.SHUT_WR)
+        self._settle()
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Close when both directions are done."""
+        if self._shut and self.number not in self._mux.connection.streams:
+            self._finish()
+
+    def _finish(self, *, reset: bool = False) -> None:
+        if self.finished:
+            return
+        self.finished = True
+        self._mux.drop(self)
+        self._queue.clear()
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            self._mux.poller.readable(sock.fileno(), None)
+            self._mux.poller.writable(sock.fileno(), None)
+            if reset:
+                with contextlib.suppress(OSError):  # not every socket kind lingers; a plain close then
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            sock.close()
+        if self.on_finished is not None:
+            self.on_finished(self)

@@ -1,0 +1,59 @@
+"""One stream's state and credit, as `connection` keeps it; moves only along the tables in `states`."""
+
+from __future__ import annotations
+
+from interceptor.wire.errors import LocalProtocolError, RemoteProtocolError
+from interceptor.wire.frames import MAX_CREDIT
+from interceptor.wire.states import HALVES, SETUP, Halves, Setup, Signal
+
+
+class Stream:
+    """State and credit of one stream, from one end."""
+
+    __slots__ = ("credit", "granted", "halves", "held", "number", "returnable", "setup", "window")
+
+    def __init__(self, number: int, setup: Setup, credit: int, window: int) -> None:
+        self.number = number
+        self.setup = setup
+        self.halves = Halves.BOTH
+        self.credit = credit        # bytes we may still send
+        self.window = window        # how much the peer may have on its way to us or held by us
+        self.granted = window       # bytes the peer may still send
+        self.held = 0               # bytes received and not yet consumed
+        self.returnable = 0         # bytes consumed and not yet given back as credit
+
+    def sent(self, signal: Signal) -> None:
+        """Move on for a frame of ours, or raise LocalProtocolError and stay."""
+        try:
+            setup, halves = SETUP[self.setup, signal], HALVES[self.halves, signal]
+        except KeyError:
+            raise LocalProtocolError(self._illegal(signal)) from None
+        self.setup, self.halves = setup, halves
+
+    def got(self, signal: Signal) -> None:
+        """Move on for a frame of the peer's, or raise RemoteProtocolError."""
+        try:
+            setup, halves = SETUP[self.setup, signal], HALVES[self.halves, signal]
+        except KeyError:
+            raise RemoteProtocolError(self._illegal(signal)) from None
+        self.setup, self.halves = setup, halves
+
+    def may_send(self) -> bool:
+        """Whether DATA is allowed by the state (credit aside)."""
+        return self.setup is not Setup.OFFERED and self.halves in (Halves.BOTH, Halves.GOT_END)
+
+    def add_credit(self, amount: int) -> None:
+        """Credit from the peer; more than 2 GiB open at once is a violation."""
+        self.credit += amount
+        if not amount or self.credit > MAX_CREDIT:
+            raise RemoteProtocolError(f"stream {self.number}: credit of {amount} bytes")
+
+    def take(self, size: int) -> None:
+        """DATA of `size` bytes begins to arrive; more than was granted is a violation."""
+        if size > self.granted:
+            raise RemoteProtocolError(f"stream {self.number}: {size} bytes beyond its credit")
+        self.granted -= size
+        self.held += size
+
+    def _illegal(self, signal: Signal) -> str:
+        return f"stream {self.number}: {signal.name} while {self.setup.name}/{self.halves.name}"
