@@ -1,0 +1,105 @@
+"""Generated Deployments and swap plans for the property tests of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from interceptor.swap import SwapPlan
+
+Workload = dict[str, Any]
+
+some = settings(max_examples=50)  # a generated Deployment costs some 20 ms
+names = st.text(alphabet="abcxyz019-./~ é", min_size=1, max_size=8)
+texts = st.text(max_size=6)
+
+
+@st.composite
+def probes(draw: st.DrawFn) -> dict[str, Any]:
+    kind: dict[str, Any] = draw(
+        st.sampled_from(
+            [
+                {"exec": {"command": ["cat", "/ok"]}},
+                {"tcpSocket": {"port": 8080}},
+                {"grpc": {"port": 9000, "service": "x"}},
+                {"httpGet": {"path": "/ready", "port": "http", "scheme": "HTTP"}},
+            ]
+        )
+    )
+    return {**kind, **draw(st.dictionaries(st.sampled_from(["periodSeconds", "timeoutSeconds"]), st.integers(1, 9)))}
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+security = optional(runAsNonRoot=st.booleans(), runAsUser=st.none() | st.integers(0, 3), privileged=st.booleans())
+
+
+def named(
+    values: st.SearchStrategy[dict[str, Any]], size: int, least: int = 0
+) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.dictionaries(names, values, min_size=least, max_size=size).map(
+        lambda items: [{"name": name, **rest} for name, rest in items.items()]
+    )
+
+
+containers = optional(
+    image=texts,
+    imagePullPolicy=st.sampled_from(["Always", "IfNotPresent"]),
+    command=st.none() | st.lists(texts, max_size=2),
+    args=st.lists(texts, max_size=2),
+    workingDir=st.sampled_from(["/", "/app"]),
+    livenessProbe=st.none() | probes(),
+    readinessProbe=probes(),
+    startupProbe=probes(),
+    lifecycle=st.none() | st.just({"preStop": {"sleep": {"seconds": 5}}}),
+    volumeMounts=st.none() | named(optional(mountPath=texts, readOnly=st.booleans()), 3),
+    env=named(optional(value=texts), 2),
+    ports=st.lists(st.fixed_dictionaries({"containerPort": st.integers(1, 9)}), max_size=2),
+    securityContext=st.none() | security,
+    resources=optional(limits=st.just({"cpu": "1"})),
+)
+
+maybe_texts: st.SearchStrategy[Any] = st.none() | st.dictionaries(names, texts, max_size=2)
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    pod = draw(
+        optional(
+            volumes=st.none() | named(optional(emptyDir=st.just({})), 3),
+            securityContext=st.none() | security,
+            serviceAccountName=texts,
+        )
+    )
+    pod["containers"] = draw(named(containers, 3, 1))
+    template = {**draw(optional(metadata=st.none() | optional(annotations=maybe_texts, labels=maybe_texts)))}
+    return {
+        **draw(optional(metadata=optional(name=names, annotations=maybe_texts))),
+        "spec": {"replicas": draw(st.integers(0, 3)), "template": {**template, "spec": pod}},
+    }
+
+
+@st.composite
+def plans(draw: st.DrawFn, workload: Workload) -> SwapPlan:
+    chosen = draw(st.sampled_from(workload["spec"]["template"]["spec"]["containers"]))
+    return SwapPlan(
+        session="orders-x7f2q",
+        container=chosen["name"],
+        command=("python3", "-I", "/var/run/interceptor/agent.pyz"),
+        holder="ana@laptop",
+        since="2026-11-23 04:28 UTC",
+        ports=(8080,),
+        health_port=47812,
+        secret="interceptor-orders-x7f2q",
+        image=draw(st.none() | st.just("python:3.13-slim")),
+    )
+
+
+@st.composite
+def swaps(draw: st.DrawFn) -> tuple[Workload, SwapPlan]:
+    workload = draw(workloads())
+    return workload, draw(plans(workload))
