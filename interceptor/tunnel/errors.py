@@ -3,7 +3,7 @@
 from interceptor.wire.reasons import Reason
 
 
-class StreamRefused(Exception):  # noqa: N818  what happened, not whose fault
+class StreamRefused(Exception):
     """The far end did not connect the stream, or ended it; `reason` is for machines, `text` for people."""
 
     def __init__(self, reason: Reason, text: str) -> None:

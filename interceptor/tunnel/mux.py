@@ -256,7 +256,7 @@ class Mux:
         assert self._link is not None
         quiet = self.poller.now() - self._link.received_at
         if quiet > self._silence:
-            self._end(Reason.GONE, f"nothing heard for {quiet:.0f} s")
+            self._end(Reason.SILENCE, f"nothing heard for {quiet:.0f} s")
             return
         self.connection.ping(_CLOCK.pack(self.poller.now()))
         self.flush_soon()
@@ -269,7 +269,7 @@ class Mux:
         if self._timer is not None:
             self._timer.cancel()
         if self._link is not None:
-            self._link.close(flush=reason is not Reason.GONE)
+            self._link.close(flush=reason not in (Reason.GONE, Reason.SILENCE))
         self._waiting.clear()
         for relay in list(self.relays.values()):
             relay.stream_reset(Reason.GONE, text)

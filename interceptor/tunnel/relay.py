@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from interceptor.tunnel.mux import Mux
 
 DIRECT = 8 * 1024           # reads from here on are not copied into the batch
-OPENING_BYTES = 24          # the length of HTTP/2's preface: enough to tell who speaks HTTP
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Refused = Callable[["Relay", Reason, str], None]
@@ -31,8 +30,8 @@ class Relay:
     """One stream's end in this process."""
 
     __slots__ = (
-        "_ended", "_mux", "_queue", "_reading", "_shut", "_stream_over", "_unsent", "accepted", "answered", "finished",
-        "number", "on_accepted", "on_finished", "on_refused", "opening", "queued", "sock",
+        "_ended", "_mux", "_queue", "_reading", "_sent_end", "_shut", "_stream_over", "_unsent", "accepted", "answered",
+        "finished", "moved", "number", "on_accepted", "on_finished", "on_refused", "queued", "sock",
     )
 
     def __init__(self, mux: Mux, number: int) -> None:
@@ -42,8 +41,8 @@ class Relay:
         self.accepted = False                   # the far end is connected (or, for the peer's streams, we said so)
         self.answered = False                   # bytes of the far end have been written to our socket
         self.finished = False
-        self.opening = b""                      # the first bytes our socket sent
         self.queued = 0                         # bytes held for our socket
+        self.moved = 0                          # counts up with every read and write: an observer sees who is idle
         self.on_accepted: Callable[[Relay], None] | None = None
         self.on_refused: Refused | None = None  # told instead of resetting the socket, before the first answer byte
         self.on_finished: Callable[[Relay], None] | None = None
@@ -51,6 +50,7 @@ class Relay:
         self._unsent = b""                      # read from the socket by somebody else before we got it
         self._reading = False
         self._ended = False                     # the peer's END is in
+        self._sent_end = False
         self._shut = False                      # our socket's write side is shut
         self._stream_over = False
 
@@ -58,7 +58,6 @@ class Relay:
         """Take over a connected non-blocking socket; `early` was already read from it."""
         self.sock = sock
         self._unsent = early
-        self.opening = early[:OPENING_BYTES]
         if self._stream_over and not self._queue and not self._ended:
             self._finish(reset=True)
             return
@@ -76,6 +75,15 @@ class Relay:
         self._finish()
         return sock
 
+    def end(self) -> None:
+        """Half-close towards the peer: nothing more is read from our socket."""
+        if not self._sent_end and not self._stream_over:
+            self._sent_end = True
+            self._pause()
+            self._mux.connection.end(self.number)
+            self._mux.flush_soon()
+            self._settle()
+
     def reset(self, reason: Reason, text: str = "") -> None:
         """End both sides now: RESET to the peer, a TCP reset to the socket."""
         self._mux.connection.reset(self.number, reason, text)
@@ -87,7 +95,7 @@ class Relay:
 
     def resume(self) -> None:
         """Read from the socket again (credit came, or the link drained)."""
-        if self.sock is not None and not self._reading and not self._stream_over:
+        if self.sock is not None and not (self._reading or self._sent_end or self._stream_over):
             self._reading = True
             self._mux.poller.readable(self.sock.fileno(), self._readable)
             if self._unsent:
@@ -125,13 +133,9 @@ class Relay:
             self.reset(Reason.BROKEN, error.strerror or str(error))
             return
         if not size:
-            self._pause()
-            mux.connection.end(self.number)
-            mux.flush_soon()
-            self._settle()
+            self.end()
             return
-        if len(self.opening) < OPENING_BYTES:
-            self.opening += bytes(mux.payload[:min(size, OPENING_BYTES - len(self.opening))])
+        self.moved += 1
         if size < DIRECT:
             mux.connection.send(self.number, mux.payload[:size])
             mux.flush_soon()
@@ -156,6 +160,7 @@ class Relay:
             try:
                 sent = self.sock.send(data)
                 self.answered = True
+                self.moved += 1
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:

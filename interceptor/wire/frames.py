@@ -75,7 +75,7 @@ def read_reason(payload: bytes) -> tuple[Reason, str]:
 
 def pack_object(value: Mapping[str, Any]) -> bytes:
     """JSON as HELLO, OPEN, ACCEPT and CONTROL carry it."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def read_object(payload: bytes | bytearray, what: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ Buffer = bytes | bytearray | memoryview
 EMPTY = memoryview(b"")
 
 
-class LayerClosed(Exception):  # noqa: N818  (an orderly end is no error)
+class LayerClosed(Exception):
     """The peer ended this layer in order (close_notify, WebSocket close); nothing more will come."""
 
     def __init__(self, text: str, *, code: int = 0, reason: str = "") -> None:

@@ -18,3 +18,4 @@ class Reason(IntEnum):
     PROTOCOL = 9       # the peer violated the frame rules; ends the whole tunnel
     GOODBYE = 10       # the session ends in order; nothing is wrong
     REPLACED = 11      # a newer tunnel of the same session took over
+    SILENCE = 12       # nothing was heard for a while; the path is gone or stalled

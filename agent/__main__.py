@@ -1,0 +1,77 @@
+"""Starts the agent in the pod: reads its configuration, listens, serves until SIGTERM, drains, ends.
+
+Way of a request: listener -> inbound -> tunnels' mux -> the developer's machine. Beside it: health answers the kubelet,
+outbound connects for the local process, guard restores the workload when the client is gone.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from agent import config as configuration
+from agent.drain import Drain
+from agent.guard import Guard
+from agent.health import Health
+from agent.inbound import Inbound
+from agent.journal import say
+from agent.listener import Listener
+from agent.outbound import Outbound
+from agent.tunnels import Tunnels
+from agent.workers import Workers
+from interceptor.tunnel.epoll import EpollPoller
+
+LOOPBACK = "127.0.0.1"      # where a port-forward arrives; other pods do not
+
+
+def main() -> int:
+    """Run until SIGTERM; 0 after an orderly end."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else sys.argv[0]).absolute()
+    config = configuration.read(folder if folder.is_dir() else folder.parent)
+    poller = EpollPoller()
+    workers = Workers(poller)
+    inbound = Inbound(poller, config.hold)
+    guard = Guard(poller, workers, config)
+
+    tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), guard.tunnel)
+    listeners = [
+        Listener(poller, config.bind, port, functools.partial(inbound.arrived, port)) for port in config.ports
+    ]
+    tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
+    drain = Drain(poller, inbound, tunnels, [*listeners, tunnel_listener])
+    health = Health(poller, lambda: tunnels.armed and not drain.begun)
+    Listener(poller, config.bind, config.health_port, health.arrived)
+    on_signal(poller, drain.begin)
+    guard.start()
+    say(f"session {config.session}: listening on {', '.join(map(str, config.ports))}")
+    poller.run()
+    return 0
+
+
+def on_signal(poller: EpollPoller, begin_end: Callable[[], None]) -> None:
+    """Call `begin_end` on the loop at SIGTERM or SIGINT. Children of others that land on process 1 are reaped."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    def read() -> None:
+        ours.recv(64)
+        begin_end()
+
+    poller.readable(ours.fileno(), read)
+    _KEPT.extend((ours, theirs))
+
+
+_KEPT: list[socket.socket] = []     # a socket pair that the garbage collector must not close
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The few calls to the Kubernetes API that `guard` makes, blocking, from a worker thread; nothing else here calls it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 3.0
+
+
+class ApiError(Exception):
+    """The API server answered, but not with what was asked for. Anything else raises OSError: it was not reached."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status} {text}")
+        self.status = status
+
+
+class Api:
+    """As the session's ServiceAccount; its token and the cluster's authority lie in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._host = os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc")
+        self._port = int(os.environ.get("KUBERNETES_SERVICE_PORT", "443"))
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Read one object."""
+        return self._call("GET", path)
+
+    def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+        """Apply a JSON Patch."""
+        return self._call("PATCH", path, operations, "application/json-patch+json")
+
+    def delete(self, path: str) -> None:
+        """Delete one object and, by the cluster's garbage collector, what it owns."""
+        self._call("DELETE", path, {"propagationPolicy": "Background"}, "application/json")
+
+    def _call(self, method: str, path: str, body: object = None, kind: str = "application/json") -> dict[str, Any]:
+        context = ssl.create_default_context(cafile=str(self._folder / "cluster-ca.crt"))
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT     # many clusters' authorities lack key identifiers
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=PATIENCE, context=context)
+        try:
+            connection.request(
+                method, path, json.dumps(body) if body is not None else None,
+                {"Authorization": "Bearer " + (self._folder / "token").read_text(), "Content-Type": kind,
+                 "Accept": "application/json", "User-Agent": "interceptor-agent"},
+            )
+            response = connection.getresponse()
+            text = response.read()
+        except http.client.HTTPException as error:
+            raise OSError(f"the API server's answer is no HTTP ({error!r})") from error
+        finally:
+            connection.close()
+        if response.status >= 300:
+            raise ApiError(response.status, text[:200].decode(errors="replace"))
+        value = json.loads(text)
+        assert isinstance(value, dict)
+        return value

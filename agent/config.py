@@ -1,0 +1,48 @@
+"""What the client wrote for this agent, beside its zipapp; read once by `__main__`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Config(NamedTuple):
+    """See docs/architecture.md, "The agent's files". Times are seconds; the three paths are API paths."""
+
+    folder: Path
+    bind: str
+    session: str
+    holder: str
+    tunnel_port: int
+    health_port: int
+    ports: tuple[int, ...]
+    hold: float
+    lost_after: float
+    silent_after: float
+    guard: bool
+    workload: str
+    lease: str
+    owner: str
+
+
+def read(folder: Path) -> Config:
+    """Read `config.json` in `folder`. Raises OSError, ValueError or KeyError: a session without it can't work."""
+    data = json.loads((folder / "config.json").read_text())
+    return Config(
+        folder=folder,
+        bind=os.environ.get("INTERCEPTOR_BIND", ""),
+        session=data["session"],
+        holder=data["holder"],
+        tunnel_port=data["tunnel_port"],
+        health_port=data["health_port"],
+        ports=tuple(data["ports"]),
+        hold=data["hold"],
+        lost_after=data["lost_after"],
+        silent_after=data["silent_after"],
+        guard=data["guard"],
+        workload=data["workload"],
+        lease=data["lease"],
+        owner=data["owner"],
+    )

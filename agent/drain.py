@@ -1,0 +1,53 @@
+"""The pod's end without a cut request: `__main__` begins it at SIGTERM.
+
+Readiness goes at once, but kube-proxy and the mesh learn of it a moment later: until then the ports stay open. Then they
+close, connections on which nothing moves are half-closed, the others may finish; the kubelet's grace period bounds all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.inbound import Inbound
+from agent.journal import say
+from agent.listener import Listener
+from agent.tunnels import Tunnels
+from interceptor.tunnel.epoll import EpollPoller
+from interceptor.tunnel.relay import Relay
+
+STILL_OPEN = 2.0        # seconds in which callers may still come
+IDLE = 1.0              # a connection without a byte for so long is asked to end
+
+
+class Drain:
+    """From SIGTERM to the end of the loop."""
+
+    def __init__(
+        self, poller: EpollPoller, inbound: Inbound, tunnels: Tunnels, listeners: Sequence[Listener]
+    ) -> None:
+        self._poller, self._inbound, self._tunnels, self._listeners = poller, inbound, tunnels, listeners
+        self._moved: dict[Relay, int] = {}
+        self.begun = False
+
+    def begin(self) -> None:
+        """SIGTERM; a second one ends at once."""
+        if self.begun:
+            self._poller.stop()
+            return
+        self.begun = True
+        say("the pod ends: draining")
+        self._tunnels.tell({"event": "draining"})
+        self._poller.call_later(STILL_OPEN, self._close)
+
+    def _close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._check()
+
+    def _check(self) -> None:
+        if not self._inbound.busy:
+            self._tunnels.close()
+            self._poller.call_soon(self._poller.stop)
+            return
+        self._moved = self._inbound.end_idle(self._moved)
+        self._poller.call_later(IDLE, self._check)

@@ -1,0 +1,67 @@
+"""Accepts TCP connections on one port of the pod and hands them on; used for the app's ports, tunnel and health."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+from interceptor.tunnel.poller import Poller
+
+ACCEPTS_A_TURN = 64
+Arrived = Callable[[socket.socket, "tuple[str, int]"], None]
+
+
+class Listener:
+    """One port. `host` empty means every address, IPv6 too where the pod has it."""
+
+    def __init__(self, poller: Poller, host: str, port: int, arrived: Arrived) -> None:
+        self._poller = poller
+        self._arrived = arrived
+        self._sock = _listen(host, port)
+        self.port = port
+        poller.readable(self._sock.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept no more; a second call does nothing."""
+        if self._sock.fileno() >= 0:
+            self._poller.readable(self._sock.fileno(), None)
+            self._sock.close()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                sock, peer = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                # Out of descriptors: the queue waits in the kernel until some were given back.
+                self._poller.readable(self._sock.fileno(), None)
+                self._poller.call_later(0.1, self._again)
+                return
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._arrived(sock, (peer[0].removeprefix("::ffff:"), peer[1]))
+
+    def _again(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._poller.readable(self._sock.fileno(), self._accept)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if host:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.create_server((host, port), family=family, backlog=4096, reuse_port=False)
+    elif socket.has_dualstack_ipv6():
+        try:
+            sock = socket.create_server(("::", port), family=socket.AF_INET6, backlog=4096, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise
+            sock = socket.create_server(("0.0.0.0", port), backlog=4096)
+    else:
+        sock = socket.create_server(("0.0.0.0", port), backlog=4096)
+    sock.setblocking(False)
+    return sock

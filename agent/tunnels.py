@@ -1,0 +1,158 @@
+"""The developer's side of the agent: accepts tunnels, keeps the newest, carries out what the client asks for.
+
+Called by `listener` on the tunnel port. A connection must finish its TLS handshake with a certificate of this session's
+authority and greet within ten seconds; only then does it count. A later tunnel of the same session replaces an earlier
+one: the client came back before we noticed that it had gone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from agent.config import Config
+from agent.inbound import Inbound
+from agent.journal import say
+from agent.outbound import Outbound
+from agent.probe import Probe
+from interceptor.tunnel.mux import Mux
+from interceptor.tunnel.poller import Poller
+from interceptor.tunnel.relay import Relay
+from interceptor.wire.connection import Role
+from interceptor.wire.reasons import Reason
+from interceptor.wire.tls import TlsLayer
+
+MOST_STRANGERS = 16     # connections that have not greeted yet: a slow-loris holds these, not us
+
+
+def server_context(config: Config) -> ssl.SSLContext:
+    """TLS 1.3, this session's agent certificate, and nobody without one of the same authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.num_tickets = 0
+    context.load_cert_chain(config.folder / "tls.crt", config.folder / "tls.key")
+    context.load_verify_locations(config.folder / "ca.crt")
+    return context
+
+
+class Tunnels:
+    """At most one live tunnel, and who is about to become it."""
+
+    def __init__(
+        self, poller: Poller, config: Config, inbound: Inbound, outbound: Outbound,
+        on_change: Callable[[bool, Reason], None],
+    ) -> None:
+        self._poller = poller
+        self._config = config
+        self._inbound = inbound
+        self._outbound = outbound
+        self._on_change = on_change         # (is up, why it ended)
+        self._context = server_context(config)
+        self._strangers: set[_Tunnel] = set()
+        self._live: _Tunnel | None = None
+        self.armed = False                  # the client said that callers may come
+
+    def arrived(self, sock: socket.socket, _: tuple[str, int]) -> None:
+        """Somebody connected to the tunnel port."""
+        if len(self._strangers) >= MOST_STRANGERS:
+            say("too many connections that do not greet; one was refused")
+            sock.close()
+            return
+        tunnel = _Tunnel(self)
+        self._strangers.add(tunnel)
+        tunnel.mux = Mux(self._poller, Role.AGENT, self._config.session, tunnel)
+        tunnel.mux.start(sock, [TlsLayer(self._context, server_side=True, server_hostname=None)])
+
+    def close(self) -> None:
+        """End in order: this pod is going."""
+        if self._live is not None:
+            self._live.mux.close(Reason.GOODBYE, "the pod ends")
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a message to the client, if there is one."""
+        if self._live is not None:
+            self._live.mux.control(message)
+
+    # --- for the tunnels ---------------------------------------------------------------------------------------
+
+    def greeted(self, tunnel: _Tunnel) -> None:
+        """A tunnel is up: it is the one from now on."""
+        self._strangers.discard(tunnel)
+        before, self._live = self._live, tunnel
+        if before is not None:
+            before.mux.close(Reason.REPLACED, "a newer tunnel took over")
+        say("the developer's machine is connected")
+        self._on_change(True, Reason.GOODBYE)
+        self._inbound.tunnel_up(tunnel.mux)
+
+    def ended(self, tunnel: _Tunnel, reason: Reason, text: str) -> None:
+        """A tunnel is over."""
+        self._strangers.discard(tunnel)
+        if self._live is tunnel:
+            self._live = None
+            say(f"the developer's machine is gone: {text or reason.name}")
+            self._inbound.tunnel_down(text)
+            self._on_change(False, reason)
+        elif reason is not Reason.REPLACED:
+            say(f"a connection to the tunnel port was refused: {text}")
+
+    def asked(self, tunnel: _Tunnel, message: dict[str, Any]) -> None:
+        """Do what a control message says; unknown ones are answered as such."""
+        action, number = message.get("do"), message.get("id")
+        if action == "arm":
+            self.armed = True
+            tunnel.mux.control({"reply": number})
+        elif action == "environment":
+            environ = {name.decode(errors="surrogateescape"): value.decode(errors="surrogateescape")
+                       for name, value in os.environb.items()}
+            tunnel.mux.control({"reply": number, "environ": environ})
+        elif action == "probe":
+            Probe(self._poller, self._config, self._inbound, lambda result: tunnel.reply(number, result)).start()
+        elif action == "pause":
+            self._inbound.pause(str(message.get("why", "the local process has ended")))
+            tunnel.mux.control({"reply": number})
+        elif action == "handover":
+            self._inbound.hand_over([str(pod) for pod in message.get("pods", [])])
+            tunnel.mux.control({"reply": number})
+        else:
+            tunnel.mux.control({"reply": number, "error": f"this agent can't do {action!r}"})
+
+    def connect(self, tunnel: _Tunnel, relay: Relay, target: dict[str, Any]) -> None:
+        """The local process asks for a connection."""
+        self._outbound.connect(tunnel.mux, relay, target)
+
+
+class _Tunnel:
+    """One mux's user."""
+
+    mux: Mux
+
+    def __init__(self, tunnels: Tunnels) -> None:
+        self._tunnels = tunnels
+        self._over = False
+
+    def reply(self, number: object, result: dict[str, Any]) -> None:
+        """Answer a question later, if its tunnel still lives."""
+        if not self._over:
+            self.mux.control({"reply": number, **result})
+
+    def mux_greeted(self) -> None:
+        """See MuxUser."""
+        self._tunnels.greeted(self)
+
+    def mux_opened(self, relay: Relay, target: dict[str, Any]) -> None:
+        """See MuxUser."""
+        self._tunnels.connect(self, relay, target)
+
+    def mux_control(self, message: dict[str, Any]) -> None:
+        """See MuxUser."""
+        self._tunnels.asked(self, message)
+
+    def mux_ended(self, reason: Reason, text: str) -> None:
+        """See MuxUser."""
+        self._over = True
+        self._tunnels.ended(self, reason, text)

@@ -1,0 +1,63 @@
+"""Decides when the client counts as gone: pure, fed by `guard` with what it sees. No clock of its own, no I/O.
+
+Two ways to be gone. *Lost*: the tunnel ended without a goodbye, as it does within a second of the client's death; then
+the Lease gets `lost_after` seconds to move. *Silent*: nothing ended (a lid was closed, a cable pulled), or no tunnel ever
+came; then it gets `silent_after`. Only time in which the API server answered counts: while it does not, the client
+can't renew either. A Lease that moved after the loss proves the client alive: from then on the long time holds.
+"""
+
+from __future__ import annotations
+
+from interceptor.wire.reasons import Reason
+
+LONGEST_STEP = 2.0          # seconds that one look at the Lease may count for
+
+
+class Watchdog:
+    """`seen` and `unseen` are called about once a second while no tunnel is up."""
+
+    def __init__(self, lost_after: float, silent_after: float) -> None:
+        self._lost_after, self._silent_after = lost_after, silent_after
+        self._patience = silent_after
+        self._connected = False
+        self._retired = False
+        self._renewed: str | None = None        # the Lease's renewTime, as text: clocks are not compared
+        self._last_look: float | None = None
+        self._still = 0.0                       # seconds for which the Lease did not move
+
+    @property
+    def watching(self) -> bool:
+        """Whether the Lease is to be looked at."""
+        return not self._connected and not self._retired
+
+    def tunnel(self, up: bool, reason: Reason) -> None:
+        """A tunnel came or ended."""
+        self._connected = up
+        self._renewed, self._last_look, self._still = None, None, 0.0
+        if up:
+            self._patience = self._silent_after
+        elif reason is Reason.GOODBYE:
+            self._retired = True                # in order: the client has restored everything itself
+        elif reason is Reason.SILENCE:
+            self._patience = self._silent_after # it did not end, it went quiet: not a death, perhaps a journey
+        else:
+            self._patience = self._lost_after
+
+    def retire(self) -> None:
+        """Somebody else holds the workload now, or it is restored."""
+        self._retired = True
+
+    def unseen(self) -> None:
+        """The API server did not answer: this time counts for nothing."""
+        self._last_look = None
+
+    def seen(self, renewed: str, now: float) -> bool:
+        """The Lease says `renewed`; True when the client is gone."""
+        if renewed != self._renewed:
+            if self._renewed is not None:
+                self._patience = self._silent_after
+            self._renewed, self._still = renewed, 0.0
+        elif self._last_look is not None:
+            self._still += min(now - self._last_look, LONGEST_STEP)
+        self._last_look = now
+        return self.watching and self._still >= self._patience

@@ -1,0 +1,163 @@
+"""The client's end of one tunnel: `session.tunnels` starts one per agent pod, `sandbox.proxy` dials through it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from interceptor.tunnel.aio import AsyncioPoller
+from interceptor.tunnel.errors import StreamRefused
+from interceptor.tunnel.local import LocalSide
+from interceptor.tunnel.mux import Mux
+from interceptor.tunnel.relay import Relay
+from interceptor.wire.connection import Role
+from interceptor.wire.layer import Layer
+from interceptor.wire.reasons import Reason
+
+ANSWER_TIME = 10.0
+DIAL_TIME = 30.0        # the agent tries each address for ten seconds
+
+
+class TunnelLost(Exception):
+    """The tunnel ended, or never came up; `reason` and `text` say why."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.text = text
+
+
+class Outgoing:
+    """A connection made in the pod, waiting for its local socket. See `sandbox.proxy.Outgoing`."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    def attach(self, sock: socket.socket, early: bytes = b"") -> None:
+        """Relay between `sock` (non-blocking, connected) and the pod from now on; the tunnel owns it."""
+        if self._relay.finished:
+            sock.close()
+        else:
+            self._relay.attach(sock, early)
+
+    def abandon(self) -> None:
+        """Nobody wants it any more."""
+        if not self._relay.finished:
+            self._relay.reset(Reason.CANCELLED)
+
+
+class Tunnel:
+    """One tunnel to one agent. `ended` is set, with the reason, when it is over."""
+
+    def __init__(
+        self, session: str, local: LocalSide, on_message: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._mux = Mux(AsyncioPoller(self._loop), Role.CLIENT, session, self)
+        self._local = local
+        self._on_message = on_message
+        self._greeted: asyncio.Future[None] = self._loop.create_future()
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._asked = 0
+        self.ended: asyncio.Future[TunnelLost] = self._loop.create_future()
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds of the last ping; 0 before the first."""
+        return self._mux.round_trip
+
+    @property
+    def streams(self) -> int:
+        """Connections alive in this tunnel."""
+        return len(self._mux.relays)
+
+    async def start(self, sock: socket.socket, layers: Sequence[Layer], early: bytes = b"") -> None:
+        """Take over a connected socket and return when the agent has greeted. Raises TunnelLost."""
+        self._mux.start(sock, layers, early)
+        try:
+            await self._greeted
+        except asyncio.CancelledError:
+            self.close(Reason.CANCELLED, "no longer wanted")
+            raise
+
+    async def dial(self, host: str, port: int) -> Outgoing:
+        """Connect to `host` (resolved in the pod) and `port` from the pod. Raises StreamRefused."""
+        if self.ended.done():
+            raise StreamRefused(Reason.GONE, self.ended.result().text)
+        done: asyncio.Future[None] = self._loop.create_future()
+        relay = self._mux.open({"host": host, "port": port})
+
+        def accepted(_: Relay) -> None:
+            if not done.done():
+                done.set_result(None)
+
+        def refused(_: Relay, reason: Reason, text: str) -> None:
+            if not done.done():
+                done.set_exception(StreamRefused(reason, text))
+
+        relay.on_accepted, relay.on_refused = accepted, refused
+        try:
+            async with asyncio.timeout(DIAL_TIME):
+                await done
+        except TimeoutError:
+            relay.reset(Reason.CANCELLED)
+            raise StreamRefused(Reason.TIMEOUT, f"{host}:{port}: no answer in {DIAL_TIME:g} s") from None
+        except asyncio.CancelledError:
+            if not relay.finished:
+                relay.reset(Reason.CANCELLED)
+            raise
+        relay.on_refused = None
+        return Outgoing(relay)
+
+    async def ask(self, action: str, *, seconds: float = ANSWER_TIME, **fields: object) -> dict[str, Any]:
+        """Send a question to the agent and return its answer. Raises TunnelLost, also when it takes too long."""
+        if self.ended.done():
+            raise self.ended.result()
+        self._asked += 1
+        number = self._asked
+        answer = self._answers[number] = self._loop.create_future()
+        self._mux.control({"do": action, "id": number, **fields})
+        try:
+            async with asyncio.timeout(seconds):
+                await answer
+                return answer.result()
+        except TimeoutError:
+            raise TunnelLost(Reason.TIMEOUT, f"the agent did not answer {action!r} in {seconds:g} s") from None
+        finally:
+            del self._answers[number]
+
+    def close(self, reason: Reason, text: str = "") -> None:
+        """End it in order. GOODBYE tells the agent that the session is over; it will not restore anything."""
+        self._mux.close(reason, text)
+
+    # --- for the mux -------------------------------------------------------------------------------------------
+
+    def mux_greeted(self) -> None:
+        """See MuxUser."""
+        if not self._greeted.done():
+            self._greeted.set_result(None)
+
+    def mux_opened(self, relay: Relay, target: dict[str, Any]) -> None:
+        """See MuxUser."""
+        self._local.connect(self._mux, relay, target)
+
+    def mux_control(self, message: dict[str, Any]) -> None:
+        """See MuxUser."""
+        answer = self._answers.get(message.get("reply", 0))
+        if answer is not None:
+            if not answer.done():
+                answer.set_result(message)
+        elif self._on_message is not None and "event" in message:
+            self._on_message(message)
+
+    def mux_ended(self, reason: Reason, text: str) -> None:
+        """See MuxUser."""
+        lost = TunnelLost(reason, text or reason.name.lower())
+        futures: list[asyncio.Future[Any]] = [self._greeted, *self._answers.values()]
+        for waiting in futures:
+            if not waiting.done():
+                waiting.set_exception(lost)
+                waiting.exception()     # marked as heard: whoever asked may have stopped waiting
+        self.ended.set_result(lost)

@@ -1,0 +1,148 @@
+"""The local side of inbound streams: connects each to the developer's process, or lets it wait while nothing listens.
+
+Called by `tunnel.client` for what an agent opens. A process that reloads refuses connections for a moment: callers wait
+up to `hold` seconds, and one knock at a time finds out when it is back, however many wait.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from interceptor.tunnel.dial import Address, Dial, reason_of
+from interceptor.tunnel.mux import Mux
+from interceptor.tunnel.poller import Poller, Timer
+from interceptor.tunnel.relay import Relay
+from interceptor.wire.reasons import Reason
+
+KNOCK_EVERY = 0.05      # seconds: a reload is noticed within a human's reaction time
+DIAL_TIME = 5.0
+
+OnChange = Callable[[int, bool], None]
+"""Local port, and whether something listens there now; told only when it changes."""
+
+
+class LocalSide:
+    """Where the streams of each pod port go on this machine. One for all tunnels of a session."""
+
+    def __init__(
+        self, poller: Poller, targets: Mapping[int, Sequence[Address]], hold: float, on_change: OnChange
+    ) -> None:
+        self._doors = {port: _Door(poller, addresses, hold, on_change) for port, addresses in targets.items()}
+        self._closed = ""
+
+    def connect(self, mux: Mux, relay: Relay, target: dict[str, Any]) -> None:
+        """Answer a stream that an agent opened: `{"port": pod port, "peer": caller, "probe": true?}`."""
+        door = self._doors.get(target.get("port", 0))
+        if self._closed:
+            mux.refuse(relay, Reason.GONE, self._closed)
+        elif door is None:
+            mux.refuse(relay, Reason.DENIED, f"port {target.get('port')} is not intercepted")
+        else:
+            door.connect(mux, relay, patient=not target.get("probe"))
+
+    def close(self, why: str) -> None:
+        """The local process is gone for good: who waits, and who still comes, is sent back with GONE."""
+        self._closed = why
+        for door in self._doors.values():
+            door.close(why)
+
+
+class _Door:
+    """One local address and who waits before it."""
+
+    def __init__(self, poller: Poller, addresses: Sequence[Address], hold: float, on_change: OnChange) -> None:
+        self._poller = poller
+        self._addresses = addresses
+        self._hold = hold
+        self._on_change = on_change
+        host, self._port = addresses[0][1]
+        self._name = f"{host}:{self._port}"
+        self._open: bool | None = None
+        self._waiting: dict[Relay, tuple[Mux, Timer]] = {}
+        self._knocking: Timer | None = None
+
+    def connect(self, mux: Mux, relay: Relay, *, patient: bool) -> None:
+        done = functools.partial(self._dialled, mux, relay, patient)
+        dial = Dial(self._poller, self._addresses, DIAL_TIME, done)
+        relay.on_finished = lambda _: dial.cancel()
+        dial.start()
+
+    def close(self, why: str) -> None:
+        if self._knocking is not None:
+            self._knocking.cancel()
+            self._knocking = None
+        waiting, self._waiting = self._waiting, {}
+        for relay, (mux, timer) in waiting.items():
+            timer.cancel()
+            relay.on_finished = None
+            mux.refuse(relay, Reason.GONE, why)
+
+    def _dialled(
+        self, mux: Mux, relay: Relay, patient: bool, sock: socket.socket | None, error: OSError | None
+    ) -> None:
+        relay.on_finished = None
+        if sock is not None:
+            self._changed(True)
+            mux.accept(relay, sock)
+            self._let_in()
+            return
+        assert error is not None
+        if reason_of(error) is Reason.REFUSED:
+            self._changed(False)
+            if patient:
+                self._wait(mux, relay)
+                return
+        mux.refuse(relay, reason_of(error), f"{self._name} on the developer's machine: {error.strerror}")
+
+    def _wait(self, mux: Mux, relay: Relay) -> None:
+        late = functools.partial(self._late, relay)
+        self._waiting[relay] = mux, self._poller.call_later(self._hold, late)
+        relay.on_finished = self._left
+        if self._knocking is None:
+            self._knocking = self._poller.call_later(KNOCK_EVERY, self._knock)
+
+    def _left(self, relay: Relay) -> None:
+        waiting = self._waiting.pop(relay, None)
+        if waiting is not None:
+            waiting[1].cancel()
+
+    def _late(self, relay: Relay) -> None:
+        mux, _ = self._waiting.pop(relay)
+        relay.on_finished = None
+        text = f"nothing listens on {self._name} on the developer's machine (waited {self._hold:g} s)"
+        mux.refuse(relay, Reason.REFUSED, text)
+
+    def _knock(self) -> None:
+        self._knocking = None
+        if self._waiting:
+            Dial(self._poller, self._addresses, DIAL_TIME, self._knocked).start()
+
+    def _knocked(self, sock: socket.socket | None, _: OSError | None) -> None:
+        if sock is None:
+            if self._waiting:
+                self._knocking = self._poller.call_later(KNOCK_EVERY, self._knock)
+            return
+        self._changed(True)
+        if self._waiting:
+            relay = next(iter(self._waiting))       # the knock is as good a connection as any
+            mux, timer = self._waiting.pop(relay)
+            timer.cancel()
+            relay.on_finished = None
+            mux.accept(relay, sock)
+            self._let_in()
+        else:
+            sock.close()
+
+    def _let_in(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for relay, (mux, timer) in waiting.items():
+            timer.cancel()
+            self.connect(mux, relay, patient=True)
+
+    def _changed(self, is_open: bool) -> None:
+        if self._open is not is_open:
+            self._open = is_open
+            self._on_change(self._port, is_open)
