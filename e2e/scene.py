@@ -1,0 +1,143 @@
+"""One test's piece of the cluster: a namespace, the test image, and ways to deploy, call, intercept and compare."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from e2e import manifests
+from e2e.cluster import Cluster
+from e2e.fingerprint import difference, fingerprint, marked
+from e2e.intercept import Intercept
+from e2e.kubectl import Kubectl, Object
+from e2e.link import Link
+from e2e.load import Load
+from e2e.process import LocalServer, local_echo
+
+HEALED_WITHIN = 10.0  # seconds from a killed client to an answer by the app again, as promised
+LONG = os.environ.get("E2E_LONG") == "1"
+
+
+class Scene:
+    """What a test gets; everything it starts ends with it."""
+
+    def __init__(self, cluster: Cluster, kubectl: Kubectl, image: str, folder: Path) -> None:
+        self.cluster = cluster
+        self.kubectl = kubectl
+        self.namespace = kubectl.namespace
+        self.image = image
+        self.folder = folder
+        self.marker = f"E2E_RUN={self.namespace}"
+        self.stack = ExitStack()
+
+    # --- in the cluster ---
+
+    def container(self, *ports: Object, **other: Any) -> Object:
+        return manifests.container(self.image, *ports, **other)
+
+    def deploy(self, *objects: Object, wait: bool = True) -> None:
+        """Create objects and wait until their Deployments answer."""
+        self.kubectl.apply(*objects)
+        if wait:
+            self.kubectl.rolled_out(
+                *(f"deployment/{o['metadata']['name']}" for o in objects if o["kind"] == "Deployment")
+            )
+
+    def echo(self, replicas: int = 1, **other: Any) -> None:
+        """The common setup: Deployment `echo` and Service `echo:80`."""
+        self.deploy(manifests.deployment(self.container(**other), replicas=replicas), manifests.service())
+
+    def load(self, url: str = "http://echo", rate: float = 10, name: str = "load") -> Load:
+        return self.stack.enter_context(Load(self.kubectl, self.image, url, rate, name))
+
+    def tools(self) -> None:
+        """A pod to ask from, with `ask`."""
+        self.kubectl.apply(manifests.tools(self.image))
+        self.kubectl.ready("pod/tools")
+
+    def ask(self, module: str, *arguments: object, timeout: float = 120) -> Object:
+        return self.kubectl.ask(
+            "tools", "python3", "-m", f"e2e.programs.{module}", *(str(a) for a in arguments), timeout=timeout
+        )
+
+    def get(self, url: str) -> str:
+        """Who answers one request from inside the cluster: its status and first word, as "200 LOCAL"."""
+        seen: dict[str, int] = self.ask("client", "burst", url, 1, 1)["seen"]
+        return next(iter(seen))
+
+    def exec(self, pod: str, *command: str) -> str:
+        return self.kubectl("exec", pod, "--", *command)
+
+    # --- on this machine ---
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """A developer's environment: only this cluster, a home and a temporary folder of its own, and our marker."""
+        home, temporary = self.folder / "home", self.folder / "tmp"
+        for folder in (home, temporary):
+            folder.mkdir(exist_ok=True)
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TERM", "VIRTUAL_ENV", "USER")}
+        return {
+            **kept, "HOME": str(home), "TMPDIR": str(temporary), "KUBECONFIG": str(self.kubectl.kubeconfig),
+            "E2E_RUN": self.namespace, **more,
+        }  # fmt: skip
+
+    def run(self, *arguments: str, env: dict[str, str] | None = None) -> Intercept:
+        """`interceptor ARGUMENTS`, exactly."""
+        return self.stack.enter_context(Intercept(list(arguments), env or self.environment()))
+
+    def intercept(self, *arguments: str, env: dict[str, str] | None = None) -> Intercept:
+        """`interceptor intercept -n NAMESPACE -o json ARGUMENTS`."""
+        return self.run("intercept", "-n", self.namespace, "-o", "json", *arguments, env=env)
+
+    def local(self, word: str = "LOCAL", port: int = 0) -> LocalServer:
+        return self.stack.enter_context(local_echo(word, port))
+
+    def server(self, kind: str) -> LocalServer:
+        """One of the servers of `programs/streams.py` on this machine."""
+        return self.stack.enter_context(LocalServer("streams", "server", kind, str(free_port())))
+
+    def link(self) -> Link:
+        return self.stack.enter_context(Link(self.kubectl, self.folder))
+
+    # --- before and after ---
+
+    def fingerprint(self) -> dict[str, str]:
+        return fingerprint(self.kubectl)
+
+    def expect_same(self, before: dict[str, str], within: float = 15) -> float:
+        """All objects are as they were; the seconds until then (the cluster's garbage collector takes its time)."""
+        started = time.monotonic()
+        while told := difference(before, self.fingerprint()):
+            if time.monotonic() - started > within:
+                raise AssertionError(f"left behind after {within:g} s:\n{told}")
+            time.sleep(0.3)
+        return time.monotonic() - started
+
+    def expect_nothing_here(self, within: float = 3) -> None:
+        """No process of the run is left on this machine, and nothing in its temporary folder."""
+        deadline = time.monotonic() + within
+        while left := marked(self.marker):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"still running: {left}")
+            time.sleep(0.1)
+        temporary = self.folder / "tmp"
+        assert not temporary.exists() or not list(temporary.iterdir()), list(temporary.iterdir())
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What happens inside leaves the namespace and this machine as they were."""
+        before = self.fingerprint()
+        yield
+        self.expect_same(before)
+        self.expect_nothing_here()
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
