@@ -1,0 +1,86 @@
+"""Options and value types that several commands share; commands decorate with them, click calls them."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_verbose: ContextVar[bool] = ContextVar("verbose", default=False)
+
+
+@contextmanager
+def verbosity() -> Iterator[Callable[[], bool]]:
+    """Start one command line as not verbose; yields the question whether -v was typed meanwhile.
+
+    A context variable and not click's context, because the answer is wanted after click has left it.
+    """
+    token = _verbose.set(False)
+    try:
+        yield _verbose.get
+    finally:
+        _verbose.reset(token)
+
+
+def is_verbose() -> bool:
+    """Tell whether -v was typed, before or after the command's name."""
+    return _verbose.get()
+
+
+def _note_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        _verbose.set(True)
+
+
+def verbose_option(command: Decorated) -> Decorated:
+    """Give a command `-v`; it means the same before and after the command's name."""
+    return click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_verbose,
+        help="Show the traceback of an error, and what the parts log.",
+    )(command)
+
+
+class Seconds(click.ParamType[float]):
+    """A time: 10, 10s, 1.5s, 500ms, 2m."""
+
+    name = "seconds"
+    _UNITS: ClassVar = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0}
+    _PATTERN = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|)")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Turn what was typed into seconds."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        match = self._PATTERN.fullmatch(value)
+        if match is None:
+            self.fail(f"{value!r} is not a time; type seconds (10, 10s), 500ms or 2m", param, ctx)
+        return float(match[1]) * self._UNITS[match[2]]
+
+
+class Port(click.ParamType[str]):
+    """A port as `[LOCAL:]POD`, POD a number or a name; kept as typed, because only the pod knows its names."""
+
+    name = "port"
+    # A port's name is an IANA service name: 15 letters, digits and single dashes, at least one letter.
+    _NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what can't be a port anywhere."""
+        local, colon, pod = value.rpartition(":")
+        if colon and not self._is_number(local):
+            self.fail(f"{value!r}: before the colon stands the local port, a number from 1 to 65535", param, ctx)
+        if not self._is_number(pod) and not self._NAME.fullmatch(pod):
+            self.fail(f"{value!r} is not a port; type [LOCAL:]POD, as in 8080, http or 9000:8080", param, ctx)
+        return str(value)
+
+    @staticmethod
+    def _is_number(text: str) -> bool:
+        return text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535
