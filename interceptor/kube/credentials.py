@@ -1,0 +1,173 @@
+"""Who we are to the API server: certificate, token, token file, password or plugin; `access` hands it to requests."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from interceptor.kube.config import ClusterEntry, UserEntry, pem, read_text
+from interceptor.kube.errors import KubeconfigError
+from interceptor.kube.execplugin import ExecPlugin
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What one request shows: an Authorization header, a client certificate, both or neither."""
+
+    authorization: str = ""
+    certificate: str = ""  # PEM, with its chain
+    key: str = ""
+
+
+class Source(Protocol):
+    """Where credentials come from; `current` is asked before every request and is cheap unless something changed."""
+
+    async def current(self) -> Credential:
+        """The credential to show now."""
+
+    async def renew(self, refused: Credential) -> Credential:
+        """After a 401: a credential other than `refused` if there is any, else the same."""
+
+
+class Fixed:
+    """What stands in the kubeconfig itself and never changes."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+
+    async def current(self) -> Credential:
+        """The one there is."""
+        return self._credential
+
+    async def renew(self, refused: Credential) -> Credential:
+        """There is no other."""
+        return refused
+
+
+class TokenFile:
+    """A token that something else keeps fresh in a file, as the kubelet does in a pod: re-read whenever it changed."""
+
+    def __init__(self, path: Path, certificate: Credential) -> None:
+        self._path = path
+        self._certificate = certificate
+        self._seen: tuple[int, ...] = ()
+        self._credential = certificate
+
+    async def current(self) -> Credential:
+        """Read the file again if it is not the one read last."""
+        try:
+            stat = self._path.stat()
+        except OSError as error:
+            raise KubeconfigError(f"can't read tokenFile {self._path}: {error.strerror}") from error
+        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if seen != self._seen:
+            token = read_text(self._path, "tokenFile").strip()
+            self._credential = Credential(f"Bearer {token}", self._certificate.certificate, self._certificate.key)
+            self._seen = seen
+        return self._credential
+
+    async def renew(self, refused: Credential) -> Credential:
+        """Read the file whatever its time stamp says."""
+        self._seen = ()
+        return await self.current()
+
+
+class Plugin:
+    """An exec plugin's answer, kept until it expires or is refused; one run at a time whoever asks."""
+
+    def __init__(self, plugin: ExecPlugin, certificate: Credential) -> None:
+        self._plugin = plugin
+        self._fallback = certificate
+        self._credential: Credential | None = None
+        self._expires = 0.0
+        self._lock = asyncio.Lock()
+
+    async def current(self) -> Credential:
+        """Run the plugin if there is no answer that still holds."""
+        async with self._lock:
+            if self._credential is None or self._plugin.expired(self._expires):
+                await self._run()
+            assert self._credential is not None
+            return self._credential
+
+    async def renew(self, refused: Credential) -> Credential:
+        """Run the plugin again, unless someone else just did."""
+        async with self._lock:
+            if self._credential is None or self._credential == refused:
+                await self._run()
+            assert self._credential is not None
+            return self._credential
+
+    async def _run(self) -> None:
+        answer = await self._plugin.run()
+        self._expires = answer.expires
+        self._credential = Credential(
+            f"Bearer {answer.token}" if answer.token else "",
+            answer.certificate or self._fallback.certificate,
+            answer.key or self._fallback.key,
+        )
+
+
+def source_for(user: UserEntry, cluster: ClusterEntry) -> Source:
+    """Choose by what the kubeconfig's user holds; the order of precedence is kubectl's."""
+    settings: Mapping[str, Any] = user.settings
+    certificate, key = pem(settings, "client-certificate"), pem(settings, "client-key")
+    if bool(certificate) != bool(key):
+        missing = "client-key" if certificate else "client-certificate"
+        raise KubeconfigError(f"user {user.name!r} in the kubeconfig has no {missing}")
+    shown = Credential("", certificate, key)
+    if file := settings.get("tokenFile"):
+        return TokenFile(Path(file), shown)
+    if token := settings.get("token"):
+        return Fixed(Credential(f"Bearer {token}", certificate, key))
+    if name := settings.get("username"):
+        pair = base64.b64encode(f"{name}:{settings.get('password', '')}".encode()).decode()
+        return Fixed(Credential(f"Basic {pair}", certificate, key))
+    if plugin := settings.get("exec"):
+        return Plugin(ExecPlugin.parse(plugin, user, cluster, os.environ), shown)
+    if provider := settings.get("auth-provider"):
+        name = provider.get("name") if isinstance(provider, dict) else provider
+        raise KubeconfigError(
+            f"user {user.name!r} uses the auth-provider {name!r}, which Kubernetes removed in 1.26",
+            hint="make your cloud's tool write the kubeconfig again: it will use an exec plugin",
+        )
+    return Fixed(shown)
+
+
+def why_refused(credential: Credential) -> str:
+    """After a 401: what can be seen from here, a certificate or token that has expired; empty if nothing can."""
+    if ended := _certificate_end(credential.certificate) or _token_end(credential.authorization):
+        what, end = ended
+        if end < time.time():
+            day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(end))
+            return f"the {what} expired on {day}"
+    return ""
+
+
+def _certificate_end(certificate: str) -> tuple[str, float] | None:
+    if not certificate:
+        return None
+    from cryptography import x509  # noqa: PLC0415  (0.1 s that only this error needs)
+
+    try:
+        return "client certificate", x509.load_pem_x509_certificate(
+            certificate.encode()
+        ).not_valid_after_utc.timestamp()
+    except ValueError:
+        return None
+
+
+def _token_end(authorization: str) -> tuple[str, float] | None:
+    """The `exp` of a token, if it is a JWT; read, not verified."""
+    try:
+        payload = authorization.split(".")[1]
+        return "token", float(json.loads(base64.urlsafe_b64decode(payload + "=="))["exp"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None
