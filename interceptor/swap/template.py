@@ -19,7 +19,7 @@ _POD: Path = ("spec", "template", "spec")
 _READ_ONLY_FOR_ALL = 0o444  # the container's user is the app's, whoever that is
 
 
-class AlreadySwapped(InterceptorError):  # noqa: N818 (a state, not a fault)
+class AlreadySwapped(InterceptorError):
     """The workload carries somebody's swap; a second one on top could never be taken back exactly."""
 
     def __init__(self, record: Record) -> None:

@@ -1,0 +1,186 @@
+"""The bodies of what a session creates beside the swap; `session` sends them in the order written here. Pure.
+
+The Job is the session object: everything else is owned by it, and it never has a pod. While the client lives it pushes
+the Job's deadline ahead; when nobody does, the cluster's own Job controller ends the Job, the TTL controller deletes
+it and the garbage collector deletes what it owns. Seen on Kubernetes 1.34: gone within a second of the deadline, also
+where a quota allows no pods and Pod Security is `restricted` (nothing is ever admitted but the Job itself).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from interceptor.kube import resources
+from interceptor.kube.resources import Resource
+from interceptor.swap import SESSION_ANNOTATION
+from interceptor.workload.names import lease_name, object_name
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SessionNames:
+    """Which session, on which workload; every object's name and path follow from it."""
+
+    session: str
+    namespace: str
+    workload: str
+    resource: Resource = resources.DEPLOYMENTS
+
+    @property
+    def object(self) -> str:
+        """The name of the Job, ServiceAccount, Role, RoleBinding and Secret."""
+        return object_name(self.session)
+
+    @property
+    def lease(self) -> str:
+        """The Lease's name."""
+        return lease_name(self.resource.kind, self.workload)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """By which people and `interceptor` find what belongs to a session."""
+        return {"app.kubernetes.io/managed-by": "interceptor", SESSION_ANNOTATION: self.session}
+
+
+def job(names: SessionNames, deadline: int) -> Object:
+    """The session object. Its template runs nowhere; it is written so that `restricted` has nothing to warn of."""
+    container = {
+        "name": "none",
+        "image": "interceptor.invalid/never-runs",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+    }
+    spec = {
+        "parallelism": 0,
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": deadline,
+        "ttlSecondsAfterFinished": 0,
+        "template": {"metadata": {"labels": names.labels}, "spec": pod},
+    }
+    return _object(resources.JOBS, names, None, {"spec": spec})
+
+
+def deadline_patch(created: Object, now: datetime, seconds: int) -> Object:
+    """The merge patch that moves the Job's deadline to `seconds` after `now`, by the cluster's clock.
+
+    The deadline counts from the start the Job controller wrote down; before it has, nothing runs.
+    """
+    started = (created.get("status") or {}).get("startTime") or created["metadata"]["creationTimestamp"]
+    age = (now - datetime.fromisoformat(started)).total_seconds()
+    return {"spec": {"activeDeadlineSeconds": max(1, int(age)) + seconds}}
+
+
+def owner_reference(created_job: Object) -> Object:
+    """What makes the garbage collector delete an object together with the session object."""
+    return {
+        "apiVersion": resources.JOBS.group_version,
+        "kind": resources.JOBS.kind,
+        "name": created_job["metadata"]["name"],
+        "uid": created_job["metadata"]["uid"],
+        "blockOwnerDeletion": False,
+    }
+
+
+def lease(names: SessionNames, owner: Object, holder: str, now: datetime, seconds: int) -> Object:
+    """The lock on the workload. Kubernetes' own leader election reads these fields the same way."""
+    spec = {
+        "holderIdentity": f"{holder}/{names.session}",
+        "leaseDurationSeconds": seconds,
+        "acquireTime": micro_time(now),
+        "renewTime": micro_time(now),
+        "leaseTransitions": 0,
+    }
+    return _object(resources.LEASES, names, owner, {"spec": spec}, name=names.lease)
+
+
+def service_account(names: SessionNames, owner: Object) -> Object:
+    """Whom the agents are to the API server. Pods get its token from the Secret, not by mounting."""
+    return _object(resources.SERVICE_ACCOUNTS, names, owner, {"automountServiceAccountToken": False})
+
+
+def role(names: SessionNames, owner: Object) -> Object:
+    """The least that an agent needs to put the workload back when the client is gone."""
+    rules = [
+        _rule(names.resource, names.workload, "get", "patch"),
+        _rule(resources.LEASES, names.lease, "get"),
+        _rule(resources.JOBS, names.object, "get", "delete"),
+    ]
+    return _object(resources.ROLES, names, owner, {"rules": rules})
+
+
+def role_binding(names: SessionNames, owner: Object) -> Object:
+    """Gives the session's Role to the session's ServiceAccount."""
+    subject = {"kind": "ServiceAccount", "name": names.object, "namespace": names.namespace}
+    reference = {"apiGroup": resources.ROLES.group, "kind": resources.ROLES.kind, "name": names.object}
+    return _object(resources.ROLE_BINDINGS, names, owner, {"subjects": [subject], "roleRef": reference})
+
+
+def secret(names: SessionNames, owner: Object, files: Mapping[str, bytes]) -> Object:
+    """The agent's files."""
+    data = {name: base64.b64encode(content).decode() for name, content in files.items()}
+    return _object(resources.SECRETS, names, owner, {"type": "Opaque", "data": data})
+
+
+def config(
+    names: SessionNames,
+    *,
+    holder: str,
+    tunnel_port: int,
+    health_port: int,
+    ports: Sequence[int],
+    hold: float = 10.0,
+    lost_after: float = 3.0,
+    silent_after: float = 15.0,
+    guard: bool = True,
+) -> bytes:
+    """The agent's `config.json`, as docs/architecture.md shows it."""
+    whole = {
+        "session": names.session,
+        "namespace": names.namespace,
+        "tunnel_port": tunnel_port,
+        "health_port": health_port,
+        "ports": list(ports),
+        "hold": hold,
+        "lost_after": lost_after,
+        "silent_after": silent_after,
+        "guard": guard,
+        "holder": holder,
+        "workload": names.resource.path(names.namespace, names.workload),
+        "lease": resources.LEASES.path(names.namespace, names.lease),
+        "owner": resources.JOBS.path(names.namespace, names.object),
+    }
+    return json.dumps(whole, indent=1).encode()
+
+
+def micro_time(moment: datetime) -> str:
+    """A moment as the API's MicroTime."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _rule(resource: Resource, name: str, *verbs: str) -> Object:
+    return {
+        "apiGroups": [resource.group],
+        "resources": [resource.plural],
+        "resourceNames": [name],
+        "verbs": list(verbs),
+    }
+
+
+def _object(
+    resource: Resource, names: SessionNames, owner: Object | None, body: Object, name: str | None = None
+) -> Object:
+    metadata: Object = {"name": name or names.object, "namespace": names.namespace, "labels": names.labels}
+    if owner is not None:
+        metadata["ownerReferences"] = [owner]
+    return {"apiVersion": resource.group_version, "kind": resource.kind, "metadata": metadata, **body}

@@ -1,0 +1,31 @@
+"""Label selectors as the API writes them; `target`, `ports`, `inspect` and `rollout` ask which pods belong to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+
+
+def selects(selector: dict[str, str], workload: Object) -> bool:
+    """Whether a Service with this selector sends to the pods of a workload."""
+    labels = (workload["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
+
+
+def pods_query(workload: Object) -> str:
+    """A workload's selector as the `labelSelector` of a list or watch."""
+    selector = workload["spec"]["selector"]
+    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for expression in selector.get("matchExpressions") or []:
+        key, values = expression["key"], ",".join(expression.get("values") or [])
+        match expression["operator"]:
+            case "In":
+                terms.append(f"{key} in ({values})")
+            case "NotIn":
+                terms.append(f"{key} notin ({values})")
+            case "Exists":
+                terms.append(key)
+            case "DoesNotExist":
+                terms.append(f"!{key}")
+    return ",".join(terms)

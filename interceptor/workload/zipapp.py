@@ -1,0 +1,109 @@
+"""Packs the agent for the pod: `agent.pyz`, built in memory from the source beside this file; `objects.secret` carries it.
+
+Only the modules that `agent.__main__` reaches by its imports go in, so that the client's own parts (and what they
+import) stay out. The same source always gives the same names, times and order.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import interceptor
+from interceptor.errors import InterceptorError
+
+SIZE_LIMIT = 150_000  # of the 1 MiB a Secret holds; and it travels to every node
+_MAIN = b"import sys\n\nfrom agent.__main__ import main\n\nsys.exit(main())\n"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip can tell
+
+
+def build(agent: Path | None = None) -> bytes:
+    """The zipapp. `agent` is the package's folder, found by itself in a wheel and in a checkout."""
+    folders = {"agent": agent or _agent_folder(), "interceptor": Path(interceptor.__file__).parent}
+    files = {"__main__.py": _MAIN}
+    for module in sorted(_closure("agent.__main__", folders)):
+        path = _file_of(module, folders)
+        if path is not None:
+            parts = [*module.split("."), *(["__init__"] if path.name == "__init__.py" else [])]
+            files["/".join(parts) + ".py"] = path.read_bytes()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system = 3  # Unix, whatever this machine is
+            entry.external_attr = 0o100444 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, files[name])
+    content = packed.getvalue()
+    if len(content) > SIZE_LIMIT:
+        raise InterceptorError(f"the agent has {len(content)} bytes packed, more than the {SIZE_LIMIT} allowed")
+    return content
+
+
+def _agent_folder() -> Path:
+    package = Path(interceptor.__file__).parent
+    for folder in (package / "carried" / "agent", package.parent / "agent"):
+        if (folder / "__main__.py").is_file():
+            return folder
+    raise InterceptorError("the agent's source is missing from this installation", hint="install interceptor again")
+
+
+def _closure(start: str, folders: dict[str, Path]) -> set[str]:
+    """Every module of our own that `start` imports, directly or not, with the packages they are in."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        module = waiting.pop()
+        if module in found:
+            continue
+        path = _file_of(module, folders)
+        if path is None:
+            continue
+        found.add(module)
+        waiting += [module.rpartition(".")[0]] if "." in module else []
+        waiting += _imports(module, path)
+    return found
+
+
+def _imports(module: str, path: Path) -> Iterator[str]:
+    """What a module's text imports; a name imported from a package may be a module of it."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(path.read_bytes(), str(path))
+    for node in _running(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node that runs; what stands under `if TYPE_CHECKING:` never does."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).rpartition(".")[2] == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield other
+                yield from _running(other)
+            continue
+        yield child
+        yield from _running(child)
+
+
+def _file_of(module: str, folders: dict[str, Path]) -> Path | None:
+    """The source of a module in one of the packages, None for anything else (also a name that is no module)."""
+    top, *rest = module.split(".")
+    if top not in folders:
+        return None
+    place = folders[top].joinpath(*rest)
+    package = place / "__init__.py"
+    if package.is_file():
+        return package
+    single = place.with_name(place.name + ".py") if rest else None
+    return single if single is not None and single.is_file() else None
