@@ -26,19 +26,21 @@ def still(found: Object) -> Object:
 
 def fingerprint(kubectl: Kubectl) -> dict[str, str]:
     """Every object of the namespace by kind and name, as text that is equal only if all of it is."""
-    return {
+    objects = {
         f"{found['kind']}/{found['metadata']['name']}": json.dumps(still(found), sort_keys=True, indent=1)
         for found in kubectl.items(KINDS)
     }
+    # A rollout's history counts too, but a ReplicaSet's numbers are the cluster's own: its name is the template's hash.
+    return objects | {f"ReplicaSet/{found['metadata']['name']}": "" for found in kubectl.items("replicasets")}
 
 
 def difference(before: dict[str, str], after: dict[str, str]) -> str:
     """The objects that are new, gone or changed, with their changed lines; empty when all is as it was."""
     told = []
     for name in sorted({*before, *after}):
-        old, new = before.get(name, "").splitlines(), after.get(name, "").splitlines()
-        if old != new:
-            word = "new" if not old else "gone" if not new else "changed"
+        if before.get(name) != after.get(name):
+            old, new = before.get(name, "").splitlines(), after.get(name, "").splitlines()
+            word = "new" if name not in before else "gone" if name not in after else "changed"
             lines = [f"   -{line}" for line in old if line not in new] + [
                 f"   +{line}" for line in new if line not in old
             ]

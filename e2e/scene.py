@@ -92,6 +92,12 @@ class Scene:
         """`interceptor intercept -n NAMESPACE -o json ARGUMENTS`."""
         return self.run("intercept", "-n", self.namespace, "-o", "json", *arguments, env=env)
 
+    def started(self, *arguments: str, env: dict[str, str] | None = None, within: float = 60) -> Intercept:
+        """The same, once it is ready."""
+        running = self.intercept(*arguments, env=env)
+        running.wait_for("ready", within)
+        return running
+
     def local(self, word: str = "LOCAL", port: int = 0) -> LocalServer:
         return self.stack.enter_context(local_echo(word, port))
 

@@ -1,0 +1,141 @@
+"""Scenarios 20 and 21: the client dies, freezes or loses its link; the pods heal themselves, or wait for it."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from e2e.fingerprint import marked
+from e2e.load import Load, Report
+from e2e.scene import HEALED_WITHIN, LONG, Scene
+
+SILENT_AFTER = 15.0  # seconds of silence the agents wait for a client that did not say goodbye
+ROLLOUT = 6.0  # and what a rollout of this Deployment takes at most
+
+
+def healed(load: Load, at: float, within: float) -> float:
+    """Seconds until the app in the cluster answered again; a request that failed meanwhile is told."""
+    seconds = load.wait_for("CLUSTER", after=at, timeout=within + 20).end - at
+    print(f"healed after {seconds:.1f} s")
+    assert seconds <= within
+    return seconds
+
+
+def begin(scene: Scene, replicas: int = 1, kubeconfig: str | None = None) -> tuple[Load, dict[str, str]]:
+    scene.echo(replicas=replicas)
+    load = scene.load()
+    load.wait_for("CLUSTER")
+    return load, scene.environment(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_killed_client_heals(scene: Scene, replicas: int) -> None:
+    load, _ = begin(scene, replicas)
+    before = scene.fingerprint()
+    local = scene.local()
+    intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
+    load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+    killed = time.time()
+    intercept.send(signal.SIGKILL)
+    healed(load, killed, HEALED_WITHIN)
+    scene.expect_same(before, within=HEALED_WITHIN)
+    scene.kubectl.rolled_out("deployment/echo")
+    load.run_for(1)
+    report = load.finish()
+    assert report[-1].word == "CLUSTER"
+    print(f"failed meanwhile: {len(report.failed)} of {len(report)}")
+
+
+def test_killed_client_frees_workload(scene: Scene) -> None:
+    """Another developer takes over as soon as it is healed; the dead one's command is gone too."""
+    load, _ = begin(scene)
+    before = scene.fingerprint()
+    first = scene.started("deploy/echo", "--port", "8080", "--", "sleep", "1000")
+    first.send(signal.SIGKILL)
+    healed(load, time.time(), HEALED_WITHIN)
+    scene.expect_same(before, within=HEALED_WITHIN)
+    left = marked(scene.marker)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    local = scene.local("SECOND")
+    second = scene.started("deploy/echo", "--port", f"{local.port}:8080")
+    load.wait_for("SECOND")
+    second.stop()
+    scene.expect_same(before)
+    assert not left, left
+
+
+def test_frozen_client_heals(scene: Scene) -> None:
+    """A client that is stopped (or a machine asleep) is away, not gone: silence, then the cluster has its app again."""
+    load, _ = begin(scene)
+    before = scene.fingerprint()
+    local = scene.local()
+    intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
+    load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+    frozen = time.time()
+    intercept.send(signal.SIGSTOP)
+    healed(load, frozen, SILENT_AFTER + ROLLOUT)
+    scene.expect_same(before, within=10)
+    intercept.send(signal.SIGCONT)
+    status = intercept.wait(40)
+    assert status != 0, intercept.transcript()
+    scene.expect_same(before)  # a client that wakes up late changes nothing any more
+    scene.expect_nothing_here()
+
+
+def test_cut_link_heals(scene: Scene) -> None:
+    link = scene.link()
+    load, env = begin(scene, kubeconfig=str(link.kubeconfig))
+    before = scene.fingerprint()
+    local = scene.local()
+    intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", env=env)
+    load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+    cut = time.time()
+    link.cut()
+    healed(load, cut, SILENT_AFTER + ROLLOUT)
+    scene.expect_same(before, within=10)
+    link.mend()
+    assert intercept.wait(60) != 0, intercept.transcript()
+    scene.expect_same(before)
+
+
+def test_short_blip_costs_nothing(scene: Scene) -> None:
+    """Seven seconds without a link: no swap back, and local again within five seconds of its return."""
+    link = scene.link()
+    load, env = begin(scene, kubeconfig=str(link.kubeconfig))
+    local = scene.local()
+    with scene.unchanged():
+        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", env=env)
+        load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+        (pod,) = scene.kubectl.pods()
+        cut = time.time()
+        link.cut()
+        load.run_for(7)
+        link.mend()
+        mended = time.time()
+        back = load.wait_for("LOCAL", after=mended)
+        print(f"local again {back.end - mended:.1f} s after the link")
+        assert back.end - mended <= 5
+        (same,) = scene.kubectl.pods()
+        assert same["metadata"]["uid"] == pod["metadata"]["uid"]
+        intercept.stop()
+    report = load.finish()
+    assert "CLUSTER" not in Report(report).between(cut, mended).words(), report.told()
+    assert not report.failed, report.failed[:3]
+
+
+@pytest.mark.skipif(not LONG, reason="a minute without a link: E2E_LONG=1")
+def test_long_blip_ends_cleanly(scene: Scene) -> None:
+    link = scene.link()
+    load, env = begin(scene, kubeconfig=str(link.kubeconfig))
+    before = scene.fingerprint()
+    local = scene.local()
+    intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", env=env)
+    load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+    link.cut()
+    load.run_for(60)
+    scene.expect_same(before)
+    link.mend()
+    assert intercept.wait(60) != 0, intercept.transcript()
+    scene.expect_same(before)

@@ -1,0 +1,96 @@
+"""Scenario 24: the Role that `--dry-run` prints is enough, and each verb in it is missed by name."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.kubectl import Object
+from e2e.scene import Scene
+
+USER = "ana"
+
+
+def role(scene: Scene) -> Object:
+    """The Role as a user without any right is shown it... by somebody who may look: the same for both."""
+    dry = scene.run("intercept", "-n", scene.namespace, "deploy/echo", "--port", "8080", "--dry-run")
+    assert dry.wait(30) == 0, dry.transcript()
+    text = dry.text("stdout")
+    start = text.index("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role")
+    lines = text[start:].splitlines()
+    end = next((n for n, line in enumerate(lines) if line.startswith("#")), len(lines))
+    found: Object = yaml.safe_load("\n".join(lines[:end]))
+    return found
+
+
+def grant(scene: Scene, rules: list[dict[str, Any]]) -> None:
+    """Exactly these rights for the user, nothing else."""
+    name = {"name": "developer", "namespace": scene.namespace}
+    api = "rbac.authorization.k8s.io"
+    scene.kubectl.apply(
+        {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": name, "rules": rules},
+        {"apiVersion": f"{api}/v1", "kind": "RoleBinding", "metadata": name,
+         "roleRef": {"apiGroup": api, "kind": "Role", "name": "developer"},
+         "subjects": [{"kind": "User", "name": USER, "apiGroup": api}]},
+    )  # fmt: skip
+
+
+def test_printed_role_is_enough(scene: Scene) -> None:
+    scene.echo()
+    scene.tools()
+    rules = role(scene)["rules"]
+    grant(scene, rules)
+    local = scene.local()
+    with scene.unchanged():
+        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", "--as", USER)
+        assert scene.get("http://echo/") == "200 LOCAL"
+        assert intercept.stop() == 130, intercept.transcript()
+        assert not [event for event in intercept.events if event.name == "failed"]
+
+
+@pytest.mark.timeout(400)
+def test_each_missing_verb_is_named(scene: Scene) -> None:
+    """Without one verb the command either says which, and changes nothing, or works without it and says so."""
+    scene.echo()
+    rules = role(scene)["rules"]
+    grant(scene, rules)
+    before = scene.fingerprint()
+    silent = []
+    for number, rule in enumerate(rules):
+        for verb in rule["verbs"]:
+            fewer = [dict(r) for r in rules]
+            fewer[number]["verbs"] = [v for v in rule["verbs"] if v != verb]
+            grant(scene, [r for r in fewer if r["verbs"]])
+            dry = scene.intercept("deploy/echo", "--port", "8080", "--as", USER, "--dry-run")
+            dry.wait(30)
+            told, resource = dry.text("stdout"), rule["resources"][0]
+            singular = resource.split("/")[-1].rstrip("s")
+            if verb not in told or singular not in told.lower():
+                silent.append(f"{verb} {resource}: {told[:300]}")
+    grant(scene, rules)
+    assert not silent, "\n".join(silent)
+    scene.expect_same(before)
+
+
+def test_missing_right_stops_before_change(scene: Scene) -> None:
+    scene.echo()
+    rules = [
+        {**rule, "verbs": [v for v in rule["verbs"] if not (v == "patch" and rule["resources"] == ["deployments"])]}
+        for rule in role(scene)["rules"]
+    ]
+    grant(scene, [rule for rule in rules if rule["verbs"]])
+    with scene.unchanged():
+        intercept = scene.intercept("deploy/echo", "--port", "8080", "--as", USER)
+        assert intercept.wait(30) == 1, intercept.transcript()
+        failed = intercept.wait_for("failed")
+        assert "patch" in json.dumps(failed.fields)
+        assert "deployments" in json.dumps(failed.fields)
+
+
+def test_other_namespace_is_refused(scene: Scene) -> None:
+    scene.echo()
+    grant(scene, role(scene)["rules"])
+    intercept = scene.run("intercept", "-n", "kube-system", "-o", "json", "deploy/coredns", "--as", USER)
+    assert intercept.wait(30) == 1, intercept.transcript()
+    assert "kube-system" in json.dumps(intercept.wait_for("failed").fields)
