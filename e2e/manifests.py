@@ -45,7 +45,7 @@ def deployment(
 
 
 def service(
-    name: str = "echo", target: int | str = 8080, *, app: str = "echo", port: int = 80, **fields: Any
+    name: str = "echo", target: int | str = 8080, /, *, app: str = "echo", port: int = 80, **fields: Any
 ) -> Object:
     """A Service for the pods labelled `app: APP`."""
     return {
