@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ipaddress
 import os
@@ -16,6 +17,8 @@ from interceptor import __version__
 from interceptor.kube.config import ClusterEntry, load_kubeconfig
 from interceptor.kube.credentials import Credential, Source, source_for
 from interceptor.kube.errors import KubeconfigError
+
+USER_AGENT = f"interceptor/{__version__}"
 
 
 @dataclass
@@ -38,12 +41,21 @@ class Access:
 
     @property
     def shown_proxy(self) -> str:
-        """The proxy without its password."""
+        """The proxy's address without user and password."""
         return urlsplit(self.proxy).netloc.rpartition("@")[2]
+
+    def proxy_headers(self) -> list[tuple[str, str]]:
+        """What the proxy gets to see of us: the password in its URL, and none of the API server's headers."""
+        headers = [("User-Agent", USER_AGENT)]
+        parts = urlsplit(self.proxy)
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers.append(("Proxy-Authorization", "Basic " + base64.b64encode(pair.encode()).decode()))
+        return headers
 
     def headers(self, credential: Credential) -> list[tuple[str, str]]:
         """What every request carries, WebSockets too."""
-        headers = [("User-Agent", f"interceptor/{__version__}"), *self.impersonation]
+        headers = [("User-Agent", USER_AGENT), *self.impersonation]
         if credential.authorization:
             headers.append(("Authorization", credential.authorization))
         return headers
@@ -90,14 +102,6 @@ def load_access(
     )
 
 
-def proxy_credentials(proxy: str) -> tuple[str, str] | None:
-    """User and password of a proxy's URL."""
-    parts = urlsplit(proxy)
-    if parts.username is None:
-        return None
-    return unquote(parts.username), unquote(parts.password or "")
-
-
 def _context(cluster: ClusterEntry) -> ssl.SSLContext:
     # Not `create_default_context`: from Python 3.13 on it sets VERIFY_X509_STRICT, which refuses the authorities of EKS,
     # GKE and others for missing extensions. kubectl doesn't ask for them; chain and host name are verified all the same.
@@ -126,8 +130,10 @@ def _show(context: ssl.SSLContext, credential: Credential) -> None:
         try:
             context.load_cert_chain(path, password=_no_password)
         except (ssl.SSLError, OSError, ValueError) as error:
-            words = error.reason if isinstance(error, ssl.SSLError) else str(error)
-            raise KubeconfigError(f"the user's client certificate and key can't be used: {words}") from error
+            words = (isinstance(error, ssl.SSLError) and error.reason) or str(error)
+            raise KubeconfigError(
+                f"the user's client certificate and key can't be used: {words.replace('_', ' ').lower()}"
+            ) from error
 
 
 def _no_password() -> str:

@@ -44,12 +44,15 @@ async def execute(
     what = f"{words if len(words) <= 60 else words[:57] + '...'!r} in {pod}/{container}"
     output = _Output()
     try:
-        async with asyncio.timeout(within), transport.websocket(path, call, params, PROTOCOLS) as socket:
+        async with (
+            asyncio.timeout(within),
+            transport.websocket(path, call, params, PROTOCOLS) as socket,
             # The command may write before it has read everything: both ways at once, or both would wait for ever.
-            async with asyncio.TaskGroup() as group:
-                feeding = group.create_task(_feed(socket, stdin), name=f"exec stdin of {pod}")
-                await output.collect(socket)
-                feeding.cancel()
+            asyncio.TaskGroup() as group,
+        ):
+            feeding = group.create_task(_feed(socket, stdin), name=f"exec stdin of {pod}")
+            await output.collect(socket)
+            feeding.cancel()
     except TimeoutError as error:
         raise ExecFailed(f"{what} did not end within {within:g} s") from error
     return output.result(what)

@@ -7,7 +7,6 @@ reads and writes, which is where its speed comes from.
 from __future__ import annotations
 
 import asyncio
-import base64
 import http.client
 import io
 import socket
@@ -16,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from interceptor.kube.access import Access, proxy_credentials
+from interceptor.kube.access import Access
 from interceptor.kube.credentials import Credential
 from interceptor.kube.errors import Unreachable
 from interceptor.wire.layer import Layer, LayerClosed, LayerError
@@ -129,9 +128,7 @@ class Opening:
         raise problem or OSError(f"{host} has no address")
 
     async def _tunnel_through(self, target: str) -> None:
-        headers = [("Host", target), *self._access.headers(Credential())[:1]]
-        if pair := proxy_credentials(self._access.proxy):
-            headers.append(("Proxy-Authorization", "Basic " + base64.b64encode(":".join(pair).encode()).decode()))
+        headers = [("Host", target), *self._access.proxy_headers()]
         response = await self.ask(f"CONNECT {target} HTTP/1.1", headers)
         if response.status != 200:
             raise refused_by_proxy(self._access, response.status, response.reason)

@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from interceptor.kube.access import Access, proxy_credentials
+from interceptor.kube.access import Access
 from interceptor.kube.credentials import Credential, why_refused
 from interceptor.kube.errors import ApiError, Call, Unauthorized, Unreachable, api_error, unreachable
 from interceptor.kube.opening import refused_by_proxy
@@ -159,6 +159,7 @@ class Transport:
                 protocols=protocols,
                 headers=self.access.headers(credential),
                 max_msg_size=0,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),  # how long a close waits for its answer
                 **self._way(credential),
             )
             return upgraded
@@ -169,9 +170,8 @@ class Transport:
         if (context := self.access.tls(credential)) is not None:
             way["ssl"] = context
         if self.access.proxy:
-            way["proxy"] = self.access.proxy
-            if pair := proxy_credentials(self.access.proxy):
-                way["proxy_auth"] = aiohttp.BasicAuth(*pair)
+            way["proxy"] = URL(self.access.proxy).with_user(None)
+            way["proxy_headers"] = dict(self.access.proxy_headers())
         return way
 
     @contextmanager
