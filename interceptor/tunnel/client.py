@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from interceptor.tunnel.aio import AsyncioPoller
@@ -111,18 +111,21 @@ class Tunnel:
         relay.on_refused = None
         return Outgoing(relay)
 
-    async def ask(self, action: str, *, seconds: float = ANSWER_TIME, **fields: object) -> dict[str, Any]:
+    async def ask(
+        self, action: str, fields: Mapping[str, object] | None = None, *, seconds: float = ANSWER_TIME
+    ) -> dict[str, Any]:
         """Send a question to the agent and return its answer. Raises TunnelLost, also when it takes too long."""
         if self.ended.done():
             raise self.ended.result()
         self._asked += 1
         number = self._asked
-        answer = self._answers[number] = self._loop.create_future()
-        self._mux.control({"do": action, "id": number, **fields})
+        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._answers[number] = answer
+        self._mux.control({"do": action, "id": number, **(fields or {})})
         try:
             async with asyncio.timeout(seconds):
-                await answer
-                return answer.result()
+                found: dict[str, Any] = await answer
+                return found
         except TimeoutError:
             raise TunnelLost(Reason.TIMEOUT, f"the agent did not answer {action!r} in {seconds:g} s") from None
         finally:

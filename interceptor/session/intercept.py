@@ -1,0 +1,192 @@
+"""One intercept, readable from top to bottom: look, intend, act, serve, undo. `cli` calls `intercept`.
+
+Every change registers its named undo before it is made. Whatever ends the session (COMMAND, Ctrl-C, an error, somebody
+else) leads through the same undo; if this process dies instead, the agents in the pods do it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from interceptor.errors import InterceptorError
+from interceptor.kube import Cluster, load_access
+from interceptor.sandbox.environment import compose, for_file, write_env_file
+from interceptor.sandbox.process import run_command
+from interceptor.sandbox.proxy import Proxy
+from interceptor.session.events import Event, Teller
+from interceptor.session.keeper import Keeper
+from interceptor.session.localside import addresses_of, until_listening
+from interceptor.session.options import InterceptOptions
+from interceptor.session.plan import Plan, describe, details_of, dry_run, look
+from interceptor.session.pods import Pods
+from interceptor.session.restore import Restorer
+from interceptor.session.setup import set_up
+from interceptor.session.tunnels import Tunnels
+from interceptor.session.undo import Undo
+from interceptor.tunnel.aio import AsyncioPoller
+from interceptor.tunnel.local import LocalSide
+from interceptor.workload.change import apply_swap
+from interceptor.workload.rollout import wait_rolled_out
+from interceptor.workload.trouble import watch_for_trouble
+
+ROLLOUT_TIME = 300.0        # seconds for a rollout, before ours or ours
+
+
+async def intercept(options: InterceptOptions, teller: Teller) -> int:
+    """Run one intercept and return the exit status: COMMAND's, or 0 for a dry run.
+
+    Without COMMAND it serves until cancelled. Raises InterceptorError for everything a person can mend.
+    """
+    typed = options.access
+    access = load_access(
+        typed.kubeconfig, typed.context, namespace=typed.namespace, as_user=typed.as_user or "", as_groups=typed.as_groups
+    )
+    began = time.monotonic()
+    async with Cluster(access) as cluster:
+        with teller.busy(f"looking at {options.target}"):
+            plan = await look(cluster, options)
+        details = details_of(plan)
+        if options.dry_run:
+            details["plan"] = dry_run(plan)
+        teller.tell(Event("planned", describe(plan, options.to_host), time.monotonic() - began, details))
+        for note in plan.notes:
+            teller.tell(Event("note", note))
+        if options.dry_run:
+            return 0
+        if plan.rolling:
+            with teller.busy("waiting for the rollout that is under way"):
+                await wait_rolled_out(cluster, plan.names.namespace, plan.names.workload, within=ROLLOUT_TIME)
+        return await _Session(cluster, plan, options, teller).run()
+
+
+class _Session:
+    """What lives between the first change and the last undo."""
+
+    def __init__(self, cluster: Cluster, plan: Plan, options: InterceptOptions, teller: Teller) -> None:
+        self._cluster, self._plan, self._options, self._teller = cluster, plan, options, teller
+        self._undo = Undo()
+        self._services: list[asyncio.Task[None]] = []
+        self._over: asyncio.Future[InterceptorError] = asyncio.get_running_loop().create_future()
+        self._restorer: Restorer | None = None
+
+    async def run(self) -> int:
+        """Act and serve; undo whatever happens."""
+        async with asyncio.TaskGroup() as services:
+            try:
+                return await self._act(services)
+            finally:
+                await self._take_back()
+                for task in self._services:
+                    task.cancel()
+
+    async def _act(self, services: asyncio.TaskGroup) -> int:
+        cluster, plan, options, teller = self._cluster, self._plan, self._options, self._teller
+        names, began = plan.names, time.monotonic()
+        with teller.busy("creating the session's objects"):
+            held, context = await set_up(cluster, plan, options, self._undo, teller)
+
+        keeper = Keeper(cluster, names, teller, self._end)
+        pods = Pods(cluster, names.namespace, plan.workload, plan.swap.container)
+        local = LocalSide(AsyncioPoller(asyncio.get_running_loop()), await addresses_of(plan.ports, options.to_host),
+                          options.hold, self._tell_listening)
+        tunnels = Tunnels(cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, teller)
+        proxy = Proxy(tunnels)
+        for name, service in (
+            ("renew the lease", keeper.renew_lease(held)), ("push the deadline", keeper.push_deadline()),
+            ("watch the pods", pods.watch()), ("keep the tunnels", tunnels.serve()), ("serve the proxy", proxy.serve()),
+            *([("renew the agents' token", keeper.renew_token())] if options.guard else []),
+        ):
+            self._services.append(services.create_task(service, name=name))
+
+        self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller)
+        self._undo.add("the swap", self._restorer.restore)
+        await apply_swap(cluster, names.namespace, names.workload, plan.swap)
+        teller.tell(Event("swapped", f"{plan.title}: its pods are exchanged for ones that run the agent",
+                          time.monotonic() - began, {"workload": plan.title}))
+        return await self._serve(pods, tunnels, local, proxy)
+
+    async def _serve(self, pods: Pods, tunnels: Tunnels, local: LocalSide, proxy: Proxy) -> int:
+        """From the first agent to the end of COMMAND, or of the session."""
+        plan = self._plan
+        async with asyncio.TaskGroup() as group:
+            watchers = [
+                group.create_task(self._raise_when_over(), name="end of the session"),
+                group.create_task(watch_for_trouble(
+                    self._cluster, plan.names.namespace, plan.names.workload, plan.names.session), name="trouble"),
+            ]
+            try:
+                with self._teller.busy("waiting for the first agent"):
+                    await pods.until(lambda: bool(tunnels.live))
+                environ = await self._environment(tunnels, proxy)
+                watchers.append(group.create_task(self._get_ready(pods, tunnels, watchers[1]), name="get ready"))
+                if not self._options.command:
+                    await asyncio.get_running_loop().create_future()
+                status = await run_command(self._options.command, environ)
+            finally:
+                for watcher in watchers:
+                    watcher.cancel()
+                if self._restorer is not None:
+                    self._restorer.process_gone = bool(self._options.command)
+        return status
+
+    async def _environment(self, tunnels: Tunnels, proxy: Proxy) -> dict[str, str]:
+        """COMMAND's environment: the container's as asked before the swap, else as the agent has it now."""
+        pod = self._plan.facts.environ
+        if pod is None:
+            pod = await tunnels.environment()
+        if self._options.env_file is not None:
+            left_out = write_env_file(self._options.env_file, for_file(pod, proxy.address))
+            self._teller.tell(Event("note", f"environment written to {self._options.env_file}"))
+            if left_out:
+                self._teller.tell(Event("note", f"names a shell can't set were left out: {', '.join(left_out)}"))
+        address = proxy.address
+        self._teller.tell(Event("note", f"the pod's network by proxy: {address.http} and {address.socks}",
+                                details={"http_proxy": address.http, "socks_proxy": address.socks}))
+        return compose(pod, os.environ, address)
+
+    async def _get_ready(self, pods: Pods, tunnels: Tunnels, trouble: asyncio.Task[None]) -> None:
+        """Let callers come once the local process listens; say ready when a probe went through every agent."""
+        plan, began = self._plan, time.monotonic()
+        await until_listening(plan.ports, self._options.to_host, self._options.hold, self._teller)
+        await tunnels.arm()
+        with self._teller.busy("waiting for the rollout"):
+            await wait_rolled_out(self._cluster, plan.names.namespace, plan.names.workload, within=ROLLOUT_TIME)
+        trouble.cancel()
+        with self._teller.busy("probing every agent"):
+            await tunnels.until_probed(plan.names.session)
+        agents = tunnels.live
+        slowest = max((agent.round_trip for agent in agents), default=0.0)
+        self._teller.tell(Event(
+            "ready", f"{plan.title}: {len(agents)} of {len(agents)} pods are served here, {slowest:.1f} ms round trip",
+            time.monotonic() - began, {"pods": [agent.pod for agent in agents], "round_trip_ms": slowest},
+        ))
+
+    async def _raise_when_over(self) -> None:
+        raise await self._over
+
+    def _end(self, error: InterceptorError) -> None:
+        """Somebody or something else ended the session."""
+        if not self._over.done():
+            self._over.set_result(error)
+
+    def _tell_listening(self, port: int, listening: bool) -> None:
+        where = f"{self._options.to_host}:{port}"
+        if listening:
+            self._teller.tell(Event("note", f"something listens on {where}", details={"port": port}))
+        else:
+            text = f"nothing listens on {where}; callers wait up to {self._options.hold:g} s"
+            self._teller.tell(Event("waiting", text, details={"port": port}))
+
+    async def _take_back(self) -> None:
+        began = time.monotonic()
+        changed = bool(self._undo)
+        failures = await self._undo.run()
+        if failures:
+            what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
+            raise InterceptorError(f"not everything could be taken back: {what}", hint=failures[0].error.hint)
+        if changed:
+            kept = self._restorer.kept if self._restorer is not None else []
+            text = f"{self._plan.title} is as it was" + (f", but for what others changed: {', '.join(kept)}" if kept else "")
+            self._teller.tell(Event("restored", text, time.monotonic() - began, {"kept": kept}))

@@ -1,0 +1,168 @@
+"""The look before anything changes: from options to a Plan, or to the error that says why not; `intercept` calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import socket
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from interceptor.errors import InterceptorError
+from interceptor.kube import Cluster, Forbidden
+from interceptor.kube.resources import SERVICES
+from interceptor.session.options import InterceptOptions
+from interceptor.swap import SwapPlan
+from interceptor.workload import objects, preflight, rights, target
+from interceptor.workload.change import swap_patch
+from interceptor.workload.inspect import PodFacts, inspect
+from interceptor.workload.names import new_session
+from interceptor.workload.objects import SessionNames
+from interceptor.workload.ports import PortMap, choose_ports, free_ports
+
+Object = dict[str, Any]
+
+PUBLIC_IMAGE = "python:3.13-slim"
+OWN = "own"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything decided, nothing done."""
+
+    names: SessionNames
+    workload: Object
+    swap: SwapPlan
+    ports: tuple[PortMap, ...]
+    facts: PodFacts
+    tunnel_port: int
+    notes: tuple[str, ...]
+    rolling: bool
+    lacking: tuple[rights.Right, ...]
+    guarded: bool
+
+    @property
+    def title(self) -> str:
+        """As people name it."""
+        return f"deploy/{self.names.workload}"
+
+    @property
+    def replicas(self) -> int:
+        """How many pods it had when we looked."""
+        return int(self.workload["spec"].get("replicas", 1))
+
+
+async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
+    """Find the workload, judge it, ask its container; raises the first thing that stands in the way."""
+    namespace = cluster.namespace
+    workload = await target.resolve(cluster, namespace, options.target)
+    name = workload["metadata"]["name"]
+    container = target.choose_container(workload, options.container)
+    _raise_first(preflight.judge(workload).errors)
+    async with asyncio.TaskGroup() as group:
+        services = group.create_task(_services(cluster, namespace), name="read services")
+        wanted = rights.needed(name, guard=options.guard)
+        lacking = group.create_task(rights.missing(cluster, namespace, wanted), name="read rights")
+        findings = group.create_task(preflight.look(cluster, namespace, workload), name="read autoscalers")
+        facts = group.create_task(inspect(cluster, namespace, workload, container), name="ask the container")
+    ports = choose_ports(options.ports, workload, container, services.result())
+    if not options.dry_run:
+        required = [right for right in lacking.result() if right.required]
+        if required:
+            raise rights.MissingRights(namespace, required)
+    session = new_session(name)
+    names = SessionNames(session, namespace, name)
+    tunnel_port, health_port = free_ports(workload, 2)
+    image, python = choose_agent(options.agent_image, facts.result())
+    swap = SwapPlan(
+        session=session,
+        container=container,
+        command=(),
+        holder=holder(),
+        since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        ports=tuple(port.pod for port in ports),
+        health_port=health_port,
+        secret=names.object,
+        image=image,
+    )
+    swap = _with_command(swap, python)
+    return Plan(
+        names, workload, swap, ports, facts.result(), tunnel_port, tuple(findings.result().notes),
+        findings.result().rolling, tuple(lacking.result()), options.guard,
+    )
+
+
+def choose_agent(wanted: str | None, facts: PodFacts) -> tuple[str | None, str]:
+    """The agent's image (None for the container's own) and the Python in it."""
+    if wanted == OWN:
+        if facts.python is None and facts.environ is not None:
+            hint = f"leave --agent-image out, or name an image with Python 3.10 or newer: --agent-image {PUBLIC_IMAGE}"
+            raise InterceptorError(f"the agent can't run in the container's own image: {facts.reason}", hint=hint)
+        return None, facts.python or "python3"
+    if wanted is None and facts.python is not None:
+        return None, facts.python
+    return wanted or PUBLIC_IMAGE, "python3"
+
+
+def holder() -> str:
+    """Who we are to others who want the same workload."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):         # a container's user id without a name
+        user = "somebody"
+    return f"{user}@{socket.gethostname()}"
+
+
+def dry_run(plan: Plan) -> dict[str, list[object]]:
+    """What would be written and what is missing, for a person or a program to read."""
+    names, owner = plan.names, {"name": plan.names.object, "kind": "Job", "apiVersion": "batch/v1"}
+    created = [
+        objects.job(names, 60),
+        objects.lease(names, owner, plan.swap.holder, datetime.now(UTC), 15),
+        objects.service_account(names, owner),
+        objects.role(names, owner),
+        objects.role_binding(names, owner),
+    ]
+    secret = {"kind": "Secret", "metadata": {"name": names.object}, "type": "Opaque"}
+    return {
+        f"patch of {plan.title}": list(swap_patch(plan.workload, plan.swap)),
+        "objects to be created": [*created, secret | {"keys": [
+            "agent.pyz", "ca.crt", "config.json", "tls.crt", "tls.key", "token"]}],
+        "missing rights": [
+            f"{right}" + ("" if right.required else f" (optional: {right.use})") for right in plan.lacking
+        ],
+    }
+
+
+def details_of(plan: Plan) -> dict[str, object]:
+    """The fields of the JSON line."""
+    return {
+        "namespace": plan.names.namespace, "workload": plan.title, "container": plan.swap.container,
+        "session": plan.names.session, "agent_image": plan.swap.image or OWN,
+        "ports": [{"pod": port.pod, "local": port.local, "name": port.name} for port in plan.ports],
+    }
+
+
+def describe(plan: Plan, to_host: str) -> str:
+    """One line of words."""
+    ports = ", ".join(f"{port.pod}{f' ({port.name})' if port.name else ''} -> {to_host}:{port.local}"
+                      for port in plan.ports)
+    image = plan.swap.image or "the container's own image"
+    return f"{plan.title}, container {plan.swap.container}: port {ports}; agent in {image}"
+
+
+async def _services(cluster: Cluster, namespace: str) -> list[Object]:
+    try:
+        return list((await cluster.list(SERVICES, namespace)).items)
+    except Forbidden:
+        return []       # then a port must be the container's own, or typed
+
+
+def _raise_first(errors: list[InterceptorError]) -> None:
+    if errors:
+        raise errors[0]
+
+
+def _with_command(swap: SwapPlan, python: str) -> SwapPlan:
+    return replace(swap, command=(python, "-I", f"{swap.mount_path}/agent.pyz"))

@@ -1,0 +1,93 @@
+"""The workload's pods as they come and go: who runs the agent, who runs the app; `tunnels` and `intercept` wait on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from interceptor.kube import Cluster
+from interceptor.kube.resources import PODS
+from interceptor.swap import SESSION_ANNOTATION
+from interceptor.workload.selectors import pods_query
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What matters of one pod."""
+
+    name: str
+    uid: str
+    address: str            # "" before it has one
+    session: str            # whose agent it runs, "" for none
+    running: bool           # the chosen container has started
+    ready: bool
+    ending: bool
+    raw: Object
+
+    @classmethod
+    def of(cls, pod: Object, container: str) -> Pod:
+        """Read an API object."""
+        metadata, status = pod["metadata"], pod.get("status") or {}
+        states = {item["name"]: item.get("state") or {} for item in status.get("containerStatuses") or []}
+        conditions = {item["type"]: item["status"] for item in status.get("conditions") or []}
+        return cls(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            address=status.get("podIP", ""),
+            session=(metadata.get("annotations") or {}).get(SESSION_ANNOTATION, ""),
+            running="running" in states.get(container, {}),
+            ready=conditions.get("Ready") == "True",
+            ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
+            raw=pod,
+        )
+
+
+class Pods:
+    """Kept current by `watch`. Wait for a state with `until`."""
+
+    def __init__(self, cluster: Cluster, namespace: str, workload: Object, container: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._query = pods_query(workload)
+        self._container = container
+        self._changed = asyncio.Event()
+        self.by_name: dict[str, Pod] = {}
+        self.synced = False
+
+    async def watch(self) -> None:
+        """Follow the cluster until cancelled."""
+        async for event in self._cluster.watch(PODS, self._namespace, label_selector=self._query):
+            if event.type == "SYNCED":
+                self.synced = True
+            elif event.type == "DELETED":
+                self.by_name.pop(event.object["metadata"]["name"], None)
+            else:
+                pod = Pod.of(event.object, self._container)
+                self.by_name[pod.name] = pod
+            self.touch()
+
+    def touch(self) -> None:
+        """Let everybody who waits look again; also for states that others keep about these pods."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Return at the next change."""
+        await self._changed.wait()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Return as soon as `true()`; it is asked after each change."""
+        while not true():
+            await self._changed.wait()
+
+    def agents(self, session: str) -> list[Pod]:
+        """Pods that run this session's agent and are not ending."""
+        return [pod for pod in self.by_name.values() if pod.session == session and not pod.ending]
+
+    def restored(self) -> list[Pod]:
+        """Ready pods that run the app itself."""
+        return [pod for pod in self.by_name.values() if not pod.session and pod.ready and not pod.ending]

@@ -1,0 +1,99 @@
+"""Takes the swap back without a lost request; registered by `intercept` as the swap's undo.
+
+The template goes back first. While the pods are exchanged the agents still get callers: as soon as a restored pod is
+ready they pass new ones on to it, and what is under way may finish. COMMAND may be gone already: then callers wait in
+the agent for that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from interceptor.errors import InterceptorError
+from interceptor.kube import Cluster, Unreachable
+from interceptor.session.events import Event, Teller
+from interceptor.session.plan import Plan
+from interceptor.session.pods import Pods
+from interceptor.session.tunnels import Tunnels
+from interceptor.tunnel.local import LocalSide
+from interceptor.workload.change import Undone, forget_revision, undo_swap
+from interceptor.workload.rollout import RolloutFailed, wait_rolled_out
+
+REACH_TIME = 20.0           # seconds to reach the API server: after 15 the agents restore without us
+ROLLOUT_TIME = 120.0
+FINISH_TIME = 10.0          # for requests under way in agents that are ending
+
+
+class Restorer:
+    """One session's way back."""
+
+    def __init__(
+        self, cluster: Cluster, plan: Plan, pods: Pods, tunnels: Tunnels, local: LocalSide, teller: Teller
+    ) -> None:
+        self._cluster = cluster
+        self._plan = plan
+        self._pods = pods
+        self._tunnels = tunnels
+        self._local = local
+        self._teller = teller
+        self.process_gone = False           # set when COMMAND, and with it the local process, has ended
+        self.kept: list[str] = []
+
+    async def restore(self) -> None:
+        """Restore the template and see the pods exchanged. Safe to repeat. Raises InterceptorError."""
+        if self.process_gone:
+            why = "the local process has ended and the workload is being restored"
+            self._local.close(why)
+            await self._tunnels.pause(why)
+        undone = await self._undo()
+        self.kept = undone.kept
+        if undone.outcome == "restored":
+            with self._teller.busy(f"restored; waiting for the pods of {self._plan.title}"):
+                await self._exchange()
+            await forget_revision(
+                self._cluster, self._plan.names.namespace, self._plan.workload, self._plan.names.session
+            )
+        self._tunnels.goodbye()
+
+    async def _undo(self) -> Undone:
+        names = self._plan.names
+        deadline = asyncio.get_running_loop().time() + REACH_TIME
+        while True:
+            try:
+                return await undo_swap(self._cluster, names.namespace, names.workload, names.session)
+            except Unreachable as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    hint = "the agents restore it by themselves" if self._plan.guarded else (
+                        f"when the cluster is back: kubectl rollout undo {self._plan.title} -n {names.namespace}")
+                    raise InterceptorError(f"{self._plan.title} could not be restored: {error.message}", hint=hint) from error
+                await asyncio.sleep(0.5)
+
+    async def _exchange(self) -> None:
+        names = self._plan.names
+        async with asyncio.TaskGroup() as group:
+            feeder = group.create_task(self._hand_over(), name="hand over to restored pods")
+            try:
+                await wait_rolled_out(self._cluster, names.namespace, names.workload, within=ROLLOUT_TIME)
+                await self._until_finished()
+            except RolloutFailed as error:
+                self._teller.tell(Event("note", f"the template is restored, but its pods are not all up: {error}"))
+            finally:
+                feeder.cancel()
+
+    async def _hand_over(self) -> None:
+        """Tell the agents each time which restored pods are ready."""
+        told: list[str] = []
+        while True:
+            addresses = sorted(pod.address for pod in self._pods.restored())
+            if addresses and addresses != told:
+                told = addresses
+                await self._tunnels.hand_over(addresses)
+            await self._pods.changed()
+
+    async def _until_finished(self) -> None:
+        """Let requests under way come to their end, for a while."""
+        if self.process_gone:
+            return
+        deadline = asyncio.get_running_loop().time() + FINISH_TIME
+        while self._tunnels.streams and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)       # streams end in the data path, which tells nobody

@@ -1,0 +1,74 @@
+"""Creates what a session owns in the cluster before the swap, each with its undo; `intercept` calls it.
+
+All of it belongs to the session object (a Job that never has a pod): deleting that one removes the rest, and the cluster
+does so by itself when nobody pushes the Job's deadline ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+from interceptor.kube import Cluster, NotFound
+from interceptor.kube.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS, SERVICE_ACCOUNTS
+from interceptor.session.events import Event, Teller
+from interceptor.session.keeper import TOKEN_SECONDS
+from interceptor.session.options import InterceptOptions
+from interceptor.session.plan import Plan
+from interceptor.session.undo import Undo
+from interceptor.workload import lease, objects, zipapp
+from interceptor.workload.authority import Authority
+from interceptor.workload.lease import HeldLease
+
+FIRST_DEADLINE = 60         # seconds until the session object ends by itself, should we die before the first push
+
+
+async def set_up(
+    cluster: Cluster, plan: Plan, options: InterceptOptions, undo: Undo, teller: Teller
+) -> tuple[HeldLease, ssl.SSLContext]:
+    """Take the lock and create the rest; returns the lock, and what the tunnels show and believe."""
+    names = plan.names
+
+    async def delete_session() -> None:
+        try:
+            await cluster.delete(JOBS, names.namespace, names.object)
+        except NotFound:
+            return              # never created, or an agent was faster
+
+    undo.add("the session object", delete_session)
+    job = await cluster.create(JOBS, names.namespace, objects.job(names, FIRST_DEADLINE))
+    owner = objects.owner_reference(job)
+    held: list[HeldLease] = []
+
+    async def release() -> None:
+        for one in held:
+            await one.release()
+
+    undo.add("the lease", release)
+    held.append(await lease.acquire(
+        cluster, names, owner, plan.swap.holder, waiting=lambda text: teller.tell(Event("waiting", text))
+    ))
+    authority = Authority.create(names.session)
+    files = {
+        **authority.agent_files(),
+        "agent.pyz": zipapp.build(),
+        "config.json": objects.config(
+            names, holder=plan.swap.holder, tunnel_port=plan.tunnel_port, health_port=plan.swap.health_port,
+            ports=plan.swap.ports, hold=options.hold, guard=options.guard,
+        ),
+    }
+    files["token"] = (await _guard(cluster, plan, owner)).encode() if options.guard else b""
+    await cluster.create(SECRETS, names.namespace, objects.secret(names, owner, files))
+    return held[0], authority.client_context()
+
+
+async def _guard(cluster: Cluster, plan: Plan, owner: dict[str, Any]) -> str:
+    """Give the agents the right to restore; returns their token."""
+    names = plan.names
+    await cluster.create(SERVICE_ACCOUNTS, names.namespace, objects.service_account(names, owner))
+    async with asyncio.TaskGroup() as group:
+        for resource, body in ((ROLES, objects.role(names, owner)), (ROLE_BINDINGS, objects.role_binding(names, owner))):
+            group.create_task(cluster.create(resource, names.namespace, body), name=f"create {resource.kind}")
+        token = group.create_task(cluster.token(names.namespace, names.object, TOKEN_SECONDS), name="ask for a token")
+    return token.result()[0]
