@@ -111,7 +111,7 @@ def test_pipe_is_written_to(tmp_path: Path) -> None:
 
 def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InterceptorError, match="can't write .*folder: Is a directory; name another"):
+    with pytest.raises(InterceptorError, match=r"can.t write .*folder: Is a directory; name another"):
         write_env_file(tmp_path / "folder", {"A": "b"})
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
