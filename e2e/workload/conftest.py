@@ -1,0 +1,88 @@
+"""A small Deployment on a real cluster, and a stand-in for the agent that only answers probes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from e2e.cluster import Cluster as TestCluster
+from e2e.kubectl import Kubectl
+from interceptor.kube import Cluster, load_access
+from interceptor.swap import SwapPlan
+from interceptor.workload.objects import SessionNames
+
+Object = dict[str, Any]
+
+_HEALTHY = """
+import http.server, signal, sys
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+http.server.HTTPServer(("", 47812), Health).serve_forever()
+"""
+
+
+def orders(image: str, **app: Any) -> Object:
+    container = {
+        "name": "app",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-m", "http.server"],
+        "args": ["8080"],
+        "workingDir": "/tmp",
+        "ports": [{"name": "http", "containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
+        "livenessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 5},
+        **app,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "orders"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "orders"}},
+            "template": {
+                "metadata": {"labels": {"app": "orders"}},
+                "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
+            },
+        },
+    }
+
+
+@pytest.fixture
+async def api(cluster: TestCluster) -> AsyncIterator[Cluster]:
+    async with Cluster(load_access(str(cluster.kubeconfig))) as api:
+        yield api
+
+
+@pytest.fixture
+def names(kubectl: Kubectl) -> SessionNames:
+    return SessionNames("orders-x7f2q", kubectl.namespace, "orders")
+
+
+@pytest.fixture
+def plan(names: SessionNames) -> SwapPlan:
+    return SwapPlan(
+        session=names.session,
+        container="app",
+        command=("python3", "-c", _HEALTHY),
+        holder="ana@laptop",
+        since="2026-11-23 04:28:00 UTC",
+        ports=(8080,),
+        health_port=47812,
+        secret=names.object,
+    )
+
+
+@pytest.fixture
+def deployed(cluster: TestCluster, kubectl: Kubectl) -> Object:
+    """The Deployment, rolled out, with the Secret that the swap mounts."""
+    kubectl("create", "secret", "generic", "interceptor-orders-x7f2q", "--from-literal=agent.pyz=x")
+    kubectl.apply(orders(cluster.python_image))
+    kubectl.rolled_out("deploy/orders")
+    return kubectl.json("get", "deploy", "orders")
