@@ -27,13 +27,15 @@ class Line:
 class Process:
     """A child in a process group of its own, ended with the context by its id."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str] | None = None, *, stdin: int = subprocess.DEVNULL
+    ) -> None:
         self.argv = list(argv)
         self.lines: list[Line] = []
         self.started = time.time()
         self._news = threading.Condition()
         self._child = subprocess.Popen(
-            self.argv, cwd=cwd, env=dict(os.environ if env is None else env), stdin=subprocess.DEVNULL,
+            self.argv, cwd=ROOT, env=dict(os.environ if env is None else env), stdin=stdin,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, errors="replace",
         )  # fmt: skip
         assert self._child.stdout
@@ -106,6 +108,8 @@ class Process:
 
     def close(self, timeout: float = 20) -> None:
         """End it if it still runs: politely first."""
+        if self._child.stdin:
+            self._child.stdin.close()
         if self.status is None:
             os.kill(self.pid, signal.SIGCONT)
             os.kill(self.pid, signal.SIGTERM)
