@@ -119,13 +119,12 @@ def all_figures(place: Place, rounds: int, seconds: float, soak_seconds: float) 
     """One whole run."""
     samples = Samples()
     for number in range(rounds):
-        samples.add("rollout s", place.rollout())
+        rollout = place.rollout()
         trial = place.intercept()
-        ready = trial.wait_for("ready")
-        samples.add("ready s", ready.at - trial.started)
-        place.say(
-            f"round {number + 1}: rollout {samples.values['rollout s'][-1]:.1f} s, ready {samples.values['ready s'][-1]:.1f} s"
-        )
+        ready = trial.wait_for("ready").at - trial.started
+        samples.add("rollout s", rollout)
+        samples.add("ready s", ready)
+        place.say(f"round {number + 1}: rollout {rollout:.1f} s, ready {ready:.1f} s")
         if number < rounds - 1:
             trial.stop()
             place.kubectl.rolled_out("deployment/target")
