@@ -35,7 +35,7 @@ def main() -> int:
     poller = EpollPoller()
     workers = Workers(poller)
     inbound = Inbound(poller, config.hold)
-    guard = Guard(poller, workers, config)
+    guard = Guard(poller, workers, config, inbound.hand_over)
 
     tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), guard.tunnel)
     listeners = [

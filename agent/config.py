@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Config(NamedTuple):
-    """See docs/architecture.md, "The agent's files". Times are seconds; the three paths are API paths."""
+    """See docs/architecture.md, "The agent's files". Times are seconds; the last four are API paths."""
 
     folder: Path
     bind: str
@@ -25,6 +25,7 @@ class Config(NamedTuple):
     workload: str
     lease: str
     owner: str
+    pods: str
 
 
 def read(folder: Path) -> Config:
@@ -45,4 +46,5 @@ def read(folder: Path) -> Config:
         workload=data["workload"],
         lease=data["lease"],
         owner=data["owner"],
+        pods=data["pods"],
     )

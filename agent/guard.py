@@ -7,6 +7,7 @@ along. A write that meets another's is repeated on fresh state, so that several 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -15,7 +16,7 @@ from agent.config import Config
 from agent.journal import say
 from agent.watchdog import Watchdog
 from agent.workers import Workers
-from interceptor.swap import json_patch, precondition, record_of, restore
+from interceptor.swap import SESSION_ANNOTATION, json_patch, precondition, record_of, restore
 from interceptor.tunnel.poller import Poller
 from interceptor.wire.reasons import Reason
 
@@ -36,13 +37,17 @@ class Outcome(Enum):
 class Guard:
     """Watches while no tunnel is up."""
 
-    def __init__(self, poller: Poller, workers: Workers, config: Config) -> None:
+    def __init__(
+        self, poller: Poller, workers: Workers, config: Config, hand_over: Callable[[list[str]], None]
+    ) -> None:
         self._poller = poller
         self._workers = workers
         self._config = config
         self._api = Api(config.folder)
         self._watchdog = Watchdog(config.lost_after, config.silent_after)
         self._looking = False
+        self._hand_over = hand_over
+        self._handed: list[str] = []
 
     def start(self) -> None:
         """Begin; the client has `silent_after` seconds for its first tunnel."""
@@ -131,8 +136,38 @@ class Guard:
         if error is None:
             say("the workload is restored")
             self._watchdog.retire()
+            self._find_restored()
         elif isinstance(error, (ApiError, OSError)):
             say(f"restoring failed, trying again: {error}")
             self._poller.call_later(LOOK_EVERY * 2, self._look)
         else:
             raise error
+
+    def _find_restored(self) -> None:
+        """Callers who wait here go on to the pods that took our place, as soon as the first is ready."""
+        self._workers.run(self._ready_pods, self._found_restored)
+
+    def _ready_pods(self) -> list[str]:
+        try:
+            pods = self._api.get(self._config.pods)["items"]
+        except (ApiError, OSError):
+            return self._handed         # asked again soon
+        return sorted(pod["status"]["podIP"] for pod in pods if _serves(pod))
+
+    def _found_restored(self, addresses: list[str] | None, error: Exception | None) -> None:
+        if error is not None:
+            raise error
+        if addresses and addresses != self._handed:
+            self._handed = addresses
+            self._hand_over(addresses)
+        self._poller.call_later(LOOK_EVERY, self._find_restored)
+
+
+def _serves(pod: dict[str, Any]) -> bool:
+    """Whether a pod runs the app, ready and not ending."""
+    metadata, conditions = pod["metadata"], pod.get("status", {}).get("conditions", [])
+    return (
+        SESSION_ANNOTATION not in metadata.get("annotations", {})
+        and "deletionTimestamp" not in metadata
+        and any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+    )

@@ -15,6 +15,7 @@ from interceptor.kube import Cluster, load_access
 from interceptor.sandbox.environment import compose, for_file, write_env_file
 from interceptor.sandbox.process import run_command
 from interceptor.sandbox.proxy import Proxy
+from interceptor.session.environment import environment_of
 from interceptor.session.events import Event, Teller
 from interceptor.session.keeper import Keeper
 from interceptor.session.localside import addresses_of, until_listening
@@ -132,10 +133,8 @@ class _Session:
         return status
 
     async def _environment(self, tunnels: Tunnels, proxy: Proxy) -> dict[str, str]:
-        """COMMAND's environment: the container's as asked before the swap, else as the agent has it now."""
-        pod = self._plan.facts.environ
-        if pod is None:
-            pod = await tunnels.environment()
+        """COMMAND's environment: the container's, this program's own where it must be, and the way out."""
+        pod = environment_of(self._plan, await tunnels.environment())
         if self._options.env_file is not None:
             left_out = write_env_file(self._options.env_file, for_file(pod, proxy.address))
             self._teller.tell(Event("note", f"environment written to {self._options.env_file}"))

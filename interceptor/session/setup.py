@@ -20,6 +20,7 @@ from interceptor.session.undo import Undo
 from interceptor.workload import lease, objects, zipapp
 from interceptor.workload.authority import Authority
 from interceptor.workload.lease import HeldLease
+from interceptor.workload.selectors import pods_query
 
 FIRST_DEADLINE = 60         # seconds until the session object ends by itself, should we die before the first push
 
@@ -56,6 +57,7 @@ async def set_up(
         "config.json": objects.config(
             names, holder=plan.swap.holder, tunnel_port=plan.tunnel_port, health_port=plan.swap.health_port,
             ports=plan.swap.ports, hold=options.hold, guard=options.guard,
+            selector=pods_query(plan.workload),
         ),
     }
     files["token"] = (await _guard(cluster, plan, owner)).encode() if options.guard else b""

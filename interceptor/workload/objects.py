@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from interceptor.kube import resources
 from interceptor.kube.resources import Resource
@@ -115,6 +116,8 @@ def role(names: SessionNames, owner: Object) -> Object:
         _rule(names.resource, names.workload, "get", "patch"),
         _rule(resources.LEASES, names.lease, "get"),
         _rule(resources.JOBS, names.object, "get", "delete"),
+        # To hand callers over to the restored pods; their names are not known beforehand.
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
     ]
     return _object(resources.ROLES, names, owner, {"rules": rules})
 
@@ -143,6 +146,7 @@ def config(
     lost_after: float = 3.0,
     silent_after: float = 15.0,
     guard: bool = True,
+    selector: str = "",
 ) -> bytes:
     """The agent's `config.json`, as docs/architecture.md shows it."""
     whole = {
@@ -159,6 +163,7 @@ def config(
         "workload": names.resource.path(names.namespace, names.workload),
         "lease": resources.LEASES.path(names.namespace, names.lease),
         "owner": resources.JOBS.path(names.namespace, names.object),
+        "pods": f"{resources.PODS.path(names.namespace)}?labelSelector={quote(selector, safe='')}",
     }
     return json.dumps(whole, indent=1).encode()
 

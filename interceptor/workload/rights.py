@@ -54,6 +54,7 @@ def needed(workload: str, *, guard: bool = True, exec_in_pod: bool = True) -> li
             Right("create", resources.ROLES),
             Right("create", resources.ROLE_BINDINGS),
             Right("create", resources.SERVICE_ACCOUNTS, "token"),
+            Right("patch", resources.SECRETS, use="a fresh token for the agents of a long session"),
         ]
     if exec_in_pod:
         use = "the pod's environment, and the agent in the container's own image"
