@@ -4,6 +4,7 @@ InterceptorError
   KubeconfigError      the kubeconfig, or the credentials it names, can't be used
   Unreachable          no answer: name, connection, time, TLS or proxy
   ExecFailed           a command in a container could not be run
+  PortForwardFailed    the way to a pod's port ended at the pod
   ApiError             an answer that is not success: `status`, `reason`, `message`
     Unauthorized 401, Forbidden 403, NotFound 404, AlreadyExists 409, Conflict 409, Gone 410, Invalid 422,
     TooManyRequests 429
@@ -30,6 +31,10 @@ class KubeconfigError(InterceptorError):
 
 class ExecFailed(InterceptorError):
     """The container could not start a command, or it did not end in time."""
+
+
+class PortForwardFailed(InterceptorError):
+    """The API server is there, but the pod's side of a port-forward failed; the text is the node's own."""
 
 
 class Unreachable(InterceptorError):

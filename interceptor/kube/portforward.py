@@ -16,7 +16,7 @@ from aiohttp._websocket.mask import _websocket_mask_cython
 from interceptor.errors import InterceptorError
 from interceptor.kube.access import Access
 from interceptor.kube.credentials import Credential
-from interceptor.kube.errors import ApiError, Call, Unauthorized, api_error, unreachable
+from interceptor.kube.errors import ApiError, Call, PortForwardFailed, Unauthorized, api_error, unreachable
 from interceptor.kube.opening import Answer, Opening
 from interceptor.kube.resources import PODS
 from interceptor.wire.layer import Layer, LayerClosed, LayerError
@@ -99,7 +99,10 @@ async def _upgrade(opening: Opening, access: Access, credential: Credential, pat
         raise LayerError(f"the WebSocket speaks {chosen or 'no named protocol'} instead of {PROTOCOL}")
     layer = PortForwardLayer(_websocket_mask_cython)
     opening.layers.append(layer)
-    return bytes(layer.receive(memoryview(opening.unread())))
+    try:
+        return bytes(layer.receive(memoryview(opening.unread())))
+    except LayerError as error:  # it came in the same read as the upgrade; else `tunnel` is the one to hear it
+        raise PortForwardFailed(f"can't {call}: {error.text}") from error
 
 
 def _refusal(answer: Answer, call: Call) -> ApiError:

@@ -179,9 +179,18 @@ class Link:
         except (BlockingIOError, InterruptedError):
             return
         except (LayerClosed, LayerError) as error:
-            self._lose(str(error))
+            self._lose(str(self._first_end(error)))
         except OSError as error:
             self._lose(f"the connection broke ({error.strerror or error})")
+
+    def _first_end(self, error: LayerClosed | LayerError) -> LayerClosed | LayerError:
+        """The end that was read first: a layer above the one that raised may have found its own behind data."""
+        for layer in self._layers:
+            try:
+                layer.receive(EMPTY)
+            except (LayerClosed, LayerError) as end:
+                error = end
+        return error
 
     def _farewell(self) -> None:
         """Each layer's orderly end (close_notify, WebSocket close), through those below it."""

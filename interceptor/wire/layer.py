@@ -5,8 +5,9 @@ A driver owns one socket and a list of layers, outermost first. Its duties, for 
 - bytes read from the socket go through `receive` of each layer in turn; after each `receive`, also one that raised,
   what `pending` returns is sent (through the layers outside of it) ahead of anything else;
 - `send` goes the other way, innermost first, and takes all it is given: the driver bounds what it hands in;
-- at the socket's end of file, `receive(b"")` is called once more, because an end found behind data in the same read is
-  only raised by the next call: data first, then the reason.
+- at the socket's end of file, and when one layer has ended, `receive(b"")` is called on all of them, because an end
+  found behind data in the same read is only raised by the next call: data first, then the reason. The innermost layer
+  that has one was the first to read its end, so its reason is the one to tell.
 """
 
 from __future__ import annotations
