@@ -24,7 +24,7 @@ e2e: $(DEV)  ## run the scenarios on the cluster in KUBECONFIG, or on one made w
 	$(RUN)/pytest e2e $(ARGS)
 
 bench: $(DEV)  ## measure on the cluster in KUBECONFIG, print the table, write bench/results.md
-	$(RUN)/python -m bench $(ARGS)
+	$(RUN)/python -m bench.run $(ARGS)
 
 lint: $(DEV)  ## check style, format and which part imports which
 	$(RUN)/ruff check .
