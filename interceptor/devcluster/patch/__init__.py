@@ -1,0 +1,1 @@
+"""The four ways of PATCH, all pure: object and patch in, object out; called by `registry`."""

@@ -1,0 +1,1 @@
+"""Streams into pods: logs, exec, port-forward; called by `api.server`."""
