@@ -74,6 +74,10 @@ class PlainWords:
         """Say nothing: what lasts is told when it is done."""
         return nullcontext()
 
+    def shared(self) -> AbstractContextManager[None]:
+        """Go on as before: nothing moves anyway."""
+        return nullcontext()
+
     def fail(self, error: InterceptorError) -> None:
         """Print the error."""
         self._words.line(f"error: {error}")
@@ -101,6 +105,7 @@ class ScreenWords:
             soft_wrap=True,
         )
         self._busy: list[str] = []
+        self._shared = False
         self._status: Status | None = None
 
     def tell(self, event: Event) -> None:
@@ -123,7 +128,19 @@ class ScreenWords:
         try:
             yield
         finally:
-            self._busy.remove(text)
+            if text in self._busy:  # not after `close`
+                self._busy.remove(text)
+            self._show_busy()
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hide the spinner: each of its turns would wipe out what COMMAND writes on the same line."""
+        self._shared = True
+        self._show_busy()
+        try:
+            yield
+        finally:
+            self._shared = False
             self._show_busy()
 
     def fail(self, error: InterceptorError) -> None:
@@ -148,7 +165,7 @@ class ScreenWords:
             self._console.quiet = True
 
     def _show_busy(self) -> None:
-        if not self._busy:
+        if not self._busy or self._shared:
             if self._status is not None:
                 self._status.stop()
                 self._status = None
@@ -176,6 +193,10 @@ class JsonLines:
 
     def busy(self, text: str) -> AbstractContextManager[None]:
         """Say nothing: a script reads what is done."""
+        return nullcontext()
+
+    def shared(self) -> AbstractContextManager[None]:
+        """Go on as before: COMMAND's stdout is not ours."""
         return nullcontext()
 
     def fail(self, error: InterceptorError) -> None:

@@ -29,3 +29,6 @@ class Teller(Protocol):
 
     def busy(self, text: str) -> AbstractContextManager[None]:
         """Show that `text` is under way until the context ends (a spinner on a terminal, else nothing)."""
+
+    def shared(self) -> AbstractContextManager[None]:
+        """COMMAND has the terminal too until the context ends: say what happens, but let nothing move."""

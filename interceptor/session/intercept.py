@@ -124,7 +124,8 @@ class _Session:
                 watchers.append(group.create_task(self._get_ready(pods, tunnels, watchers[1]), name="get ready"))
                 if not self._options.command:
                     await asyncio.get_running_loop().create_future()
-                status = await run_command(self._options.command, environ)
+                with self._teller.shared():
+                    status = await run_command(self._options.command, environ)
             finally:
                 for watcher in watchers:
                     watcher.cancel()

@@ -93,6 +93,17 @@ def test_spinner_leaves_nothing() -> None:
     assert words.getvalue().rindex("\x1b[?25h") > words.getvalue().rindex("\x1b[?25l")
 
 
+def test_spinner_makes_room() -> None:
+    words = io.StringIO()
+    teller = ScreenWords(Look(True, False, True), words, io.StringIO())
+    with teller.busy("before"), teller.shared():
+        at_first = len(words.getvalue())
+        with teller.busy("meanwhile"):
+            teller.tell(Event("note", "told"))
+        assert words.getvalue()[at_first:] == "· note      told\n"
+    assert "meanwhile" not in words.getvalue()
+
+
 SCRIPT = """
 import sys
 from interceptor.cli.report import open_teller
