@@ -104,7 +104,10 @@ class Opening:
     async def _dial(self, host: str, port: int) -> None:
         """Connect to the first of the name's addresses that answers."""
         loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:  # an address needs no resolver, which would be a thread
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         problem: OSError | None = None
         for index, (family, kind, protocol, _, address) in enumerate(addresses):
             sock = socket.socket(family, kind, protocol)
