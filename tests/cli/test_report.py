@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from interceptor.cli.jsonlines import JsonLines
 from interceptor.cli.look import Look
-from interceptor.cli.report import JsonLines, PlainWords, ScreenWords
+from interceptor.cli.words import PlainWords, ScreenWords
 from interceptor.errors import InterceptorError
 from interceptor.session.events import Event
 

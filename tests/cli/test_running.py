@@ -14,7 +14,7 @@ from interceptor.errors import InterceptorError
 
 PRELUDE = """
 import asyncio, sys
-from interceptor.cli.report import PlainWords
+from interceptor.cli.words import PlainWords
 from interceptor.cli.running import run
 from interceptor.errors import InterceptorError
 
