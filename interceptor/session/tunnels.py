@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from interceptor.kube import ApiError, Cluster, NotFound, Unreachable
+from interceptor.kube import ApiError, Cluster, NotFound, PortForwardFailed, Unreachable
 from interceptor.session.events import Event, Teller
 from interceptor.session.pods import Pods
 from interceptor.tunnel.client import Outgoing, Tunnel, TunnelLost
@@ -157,6 +157,8 @@ class Tunnels:
                 except TunnelLost as lost:
                     if agent.tunnel is not None:
                         self._tell_lost(agent, lost)
+                except PortForwardFailed:           # the container runs, the agent in it doesn't listen yet
+                    pass
                 except (ApiError, Unreachable):     # told by whoever renews the Lease, once and not per pod
                     pass
                 agent.tunnel, agent.armed, agent.round_trip = None, False, 0.0
