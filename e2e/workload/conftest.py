@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster import Cluster as TestCluster
+from e2e.cluster import Cluster as GivenCluster
 from e2e.kubectl import Kubectl
 from interceptor.kube import Cluster, load_access
 from interceptor.swap import SwapPlan
@@ -55,7 +55,7 @@ def orders(image: str, **app: Any) -> Object:
 
 
 @pytest.fixture
-async def api(cluster: TestCluster) -> AsyncIterator[Cluster]:
+async def api(cluster: GivenCluster) -> AsyncIterator[Cluster]:
     async with Cluster(load_access(str(cluster.kubeconfig))) as api:
         yield api
 
@@ -80,7 +80,7 @@ def plan(names: SessionNames) -> SwapPlan:
 
 
 @pytest.fixture
-def deployed(cluster: TestCluster, kubectl: Kubectl) -> Object:
+def deployed(cluster: GivenCluster, kubectl: Kubectl) -> Object:
     """The Deployment, rolled out, with the Secret that the swap mounts."""
     kubectl("create", "secret", "generic", "interceptor-orders-x7f2q", "--from-literal=agent.pyz=x")
     kubectl.apply(orders(cluster.python_image))

@@ -66,7 +66,8 @@ async def resolve(cluster: Cluster, namespace: str, text: str) -> Object:
         case resources.DEPLOYMENTS:
             return await _get(cluster, resources.DEPLOYMENTS, namespace, target.name)
         case resources.SERVICES:
-            return await _behind_service(cluster, namespace, target.name)
+            service = await _get(cluster, resources.SERVICES, namespace, target.name)
+            return await _behind_service(cluster, namespace, service)
         case resources.PODS:
             pod = await _get(cluster, resources.PODS, namespace, target.name)
             return await _owner(cluster, namespace, pod, f"pod {target.name}")
@@ -103,9 +104,10 @@ async def _by_bare_name(cluster: Cluster, namespace: str, name: str) -> Object:
     except NotFound:
         pass
     try:
-        return await _behind_service(cluster, namespace, name)
+        service = await cluster.get(resources.SERVICES, namespace, name)
     except NotFound:
         raise await _no_such(cluster, "deployment or service", namespace, name) from None
+    return await _behind_service(cluster, namespace, service)
 
 
 async def _get(cluster: Cluster, resource: Resource, namespace: str, name: str) -> Object:
@@ -115,11 +117,10 @@ async def _get(cluster: Cluster, resource: Resource, namespace: str, name: str) 
         raise await _no_such(cluster, resource.kind.lower(), namespace, name, (resource,)) from None
 
 
-async def _behind_service(cluster: Cluster, namespace: str, name: str) -> Object:
+async def _behind_service(cluster: Cluster, namespace: str, service: Object) -> Object:
     """The one Deployment whose pods a Service selects."""
-    service = await _get(cluster, resources.SERVICES, namespace, name)
-    selector = service["spec"].get("selector")
-    if not selector:
+    name, selector = service["metadata"]["name"], service["spec"].get("selector")
+    if not selector or service["spec"].get("type") == "ExternalName":
         raise InterceptorError(f"service {name} selects no pods of its own", hint="name the workload: deploy/NAME")
     deployments = (await cluster.list(resources.DEPLOYMENTS, namespace)).items
     behind = [item for item in deployments if selects(selector, item)]

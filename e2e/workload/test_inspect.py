@@ -1,0 +1,58 @@
+"""What a container tells about itself before the swap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from e2e.cluster import Cluster as GivenCluster
+from e2e.kubectl import Kubectl
+from e2e.workload.conftest import orders
+from interceptor.kube import Cluster, load_access
+from interceptor.workload.inspect import inspect, parse_environ
+
+ENVIRONMENT = [
+    {"name": "LINES", "value": "one\ntwo = 2\n"},
+    {"name": "QUOTES", "value": 'it\'s "so" \\ $HOME'},
+    {"name": "BASE", "value": "x"},
+    {"name": "DERIVED", "value": "$(BASE)/$(HOSTNAME)/$$(BASE)"},
+    {"name": "UMLAUT", "value": "grün 🌲"},
+    {"name": "EMPTY", "value": ""},
+    {"name": "LC_ALL", "value": "C"},
+    {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+]
+
+
+async def test_environment_is_the_pods(api: Cluster, cluster: GivenCluster, kubectl: Kubectl) -> None:
+    kubectl.apply(orders(cluster.python_image, env=ENVIRONMENT))
+    kubectl.rolled_out("deploy/orders")
+    facts = await inspect(api, kubectl.namespace, kubectl.json("get", "deploy", "orders"), "app")
+    assert facts.python is not None
+    kubectl("exec", facts.pod, "--", facts.python, "-c", "import ssl")
+    theirs = kubectl("exec", facts.pod, "--", "env", "-0")
+    assert facts.environ == parse_environ(theirs.encode())
+    assert facts.environ["LINES"] == "one\ntwo = 2\n"
+    assert facts.environ["DERIVED"] == "x/$(HOSTNAME)/$(BASE)"
+    assert facts.reason == ""
+
+
+async def test_container_with_nothing(api: Cluster, kubectl: Kubectl) -> None:
+    """No Python, no shell, no cat: the cluster's own DNS server."""
+    [dns] = Kubectl(kubectl.kubeconfig, "kube-system").items("deploy")
+    image = dns["spec"]["template"]["spec"]["containers"][0]["image"]
+    probe = {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1}
+    nothing = orders(image, command=["/coredns"], args=["-dns.port=1053"], workingDir="/", readinessProbe=probe)
+    del nothing["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]
+    del nothing["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
+    kubectl.apply(nothing)
+    kubectl.rolled_out("deploy/orders")
+    facts = await inspect(api, kubectl.namespace, kubectl.json("get", "deploy", "orders"), "app")
+    assert (facts.python, facts.environ) == (None, None)
+    assert facts.reason == "it has no Python, and nothing that prints its environment"
+
+
+async def test_exec_forbidden(kubectl: Kubectl, deployed: Any) -> None:
+    kubectl("create", "role", "look", "--verb=list", "--resource=pods")
+    kubectl("create", "rolebinding", "look", "--role=look", "--user=ben")
+    async with Cluster(load_access(str(kubectl.kubeconfig), as_user="ben")) as ben:
+        facts = await inspect(ben, kubectl.namespace, deployed, "app")
+    assert (facts.python, facts.environ, facts.reason) == (None, None, "you may not exec into its pods")
