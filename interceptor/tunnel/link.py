@@ -6,9 +6,10 @@ by not reading its local sockets while the link is `full`.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from interceptor.tunnel.poller import Poller
@@ -18,6 +19,7 @@ READ_SIZE = 256 * 1024      # TLS wants at least this: 404 against 523 MB/s with
 FULL = 128 * 1024           # above it the link asks for no more data ...
 DRAINED = 32 * 1024         # ... until below this
 READS_A_TURN = 4            # then others get their turn
+FAREWELL = 1.0              # seconds for the last bytes to leave and the peer to close
 
 
 class LinkUser(Protocol):
@@ -33,7 +35,7 @@ class LinkUser(Protocol):
         """No longer full."""
 
     def link_lost(self, text: str) -> None:
-        """The socket or a layer ended; called once, nothing follows."""
+        """The socket or a layer ended; called once, nothing follows. Not called for what `close` began."""
 
 
 class Link:
@@ -51,80 +53,132 @@ class Link:
         self._writing = False
         self._closed = False
         self._closing = False
+        self._broken = ""               # why writing failed
         self.backlog = 0                # bytes accepted and not yet taken by the socket
         self.full = False
         self.received_at = poller.now()
 
+    @property
+    def shut(self) -> bool:
+        """Whether the socket was given back."""
+        return self._closed
+
     def start(self, early: bytes = b"") -> None:
-        """Begin; `early` are bytes that whoever opened the socket has already decoded."""
+        """Begin; `early` was read by whoever opened the socket, and decoded by those layers that are ready by now."""
         self._poller.readable(self._sock.fileno(), self._readable)
-        self._guarded(lambda: self._deliver(memoryview(early)))
+        data = memoryview(early)
+        try:
+            for layer in self._layers:
+                if not layer.ready:
+                    data = layer.receive(data)
+            self._pump()
+        except (LayerClosed, LayerError) as error:
+            self._lose(str(error))
+            return
+        self._deliver(data)
 
     def send(self, data: Buffer) -> None:
         """Encode and write; a view's bytes may change as soon as this returns."""
-        for layer in reversed(self._layers):
-            data = layer.send(data)
+        if self._closed or self._closing:
+            return
+        try:
+            for layer in reversed(self._layers):
+                data = layer.send(data)
+        except (LayerClosed, LayerError) as error:
+            self._lose(str(error))
+            return
         self._write(data)
 
     def close(self, *, flush: bool = True) -> None:
-        """End the link without telling its user; with `flush` what waits is written first, for a second at most."""
-        if self._closed:
+        """End the link without telling its user. With `flush` what waits is written first, and the peer gets a chance
+        to read it: closing a socket with unread bytes in it would reset the last frame away. A second at most.
+        """
+        if self._closed or self._closing:
             return
-        if flush and not self._closing:
-            self._closing = True
+        self._closing = True
+        if flush:
             self._farewell()
-        self._end_writing(flush=flush)
-
-    def _end_writing(self, *, flush: bool) -> None:
-        if self._closed:                # the farewell found the socket broken
-            return
-        if flush and self._queue:
-            self._poller.readable(self._sock.fileno(), None)
-            self._poller.call_later(1.0, self._shut)
+            self._linger()
         else:
+            self._shut()
+
+    def _linger(self) -> None:
+        self._poller.call_later(FAREWELL, self._shut)
+        self._poller.readable(self._sock.fileno(), self._discard)
+        if not self._queue:
+            self._end_writing()
+
+    def _end_writing(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:                 # the peer was faster
+            self._shut()
+
+    def _discard(self) -> None:
+        """What still comes once we have ended, until the peer has ended too."""
+        try:
+            over = not self._sock.recv_into(self._buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            over = True
+        if over:
             self._shut()
 
     # --- reading ---------------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        self._guarded(self._read)
-
-    def _read(self) -> None:
         for _ in range(READS_A_TURN):
-            size = self._sock.recv_into(self._buffer)
-            if not size:
-                for layer in self._layers:      # one that ended behind data says so, with its reason, only now
-                    layer.receive(EMPTY)
-                raise LayerClosed("the connection was closed")
-            self.received_at = self._poller.now()
-            data = self._view[:size]
-            for layer in self._layers:
-                data = layer.receive(data)
+            try:
+                size = self._sock.recv_into(self._buffer)
+                data = self._decode(size)
+            except (BlockingIOError, InterruptedError):
+                return
+            except (LayerClosed, LayerError) as error:
+                self._lose(self._broken or str(error))
+                return
+            except OSError as error:
+                self._lose(_broke(error))
+                return
             self._deliver(data)
-            if self._closed or size < READ_SIZE // 2:
+            if self._closed or self._closing or size < READ_SIZE // 2:
                 return
 
-    def _deliver(self, data: memoryview) -> None:
+    def _decode(self, size: int) -> memoryview:
+        if not size:
+            for layer in self._layers:      # one that ended behind data says so, with its reason, only now
+                layer.receive(EMPTY)
+            raise LayerClosed("the connection was closed")
+        data = self._view[:size]
+        for layer in self._layers:
+            data = layer.receive(data)
         self._pump()
-        if not self._ready and all(layer.ready for layer in self._layers):
+        return data
+
+    def _deliver(self, data: memoryview) -> None:
+        """What the user does with it is not our error: nothing is caught here."""
+        if not self._ready and not self._closed and all(layer.ready for layer in self._layers):
             self._ready = True
             self._user.link_ready()
-        if len(data) and not self._closed:
+        if len(data) and not (self._closed or self._closing):
+            self.received_at = self._poller.now()       # decoded bytes: a WebSocket's ping proves nothing of the pod
             self._user.link_received(data)
 
     def _pump(self) -> None:
-        """Send what the layers themselves have to say (handshakes, pongs), each through those below it."""
-        for index in range(len(self._layers) - 1, -1, -1):
-            data: Buffer = self._layers[index].pending()
+        """Send what the layers themselves have to say (handshakes, pongs), each through those outside of it."""
+        for index, own in enumerate(self._layers):
+            data: Buffer = own.pending()
             if data:
                 for layer in reversed(self._layers[:index]):
                     data = layer.send(data)
                 self._write(data)
+            if not own.ready:           # those inside of it can't speak yet
+                return
 
     # --- writing ---------------------------------------------------------------------------------------------
 
     def _write(self, data: Buffer) -> None:
-        if self._closed:
+        if self._closed or self._broken:
             return
         view = memoryview(data)
         if not self._queue:
@@ -133,7 +187,7 @@ class Link:
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
-                self._lose(f"the connection broke ({error.strerror or error})")
+                self._mute(error)
                 return
             if sent == len(view):
                 return
@@ -159,66 +213,48 @@ class Link:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._lose(f"the connection broke ({error.strerror or error})")
+            self._mute(error)
             return
         if not self._queue:
             self._writing = False
             self._poller.writable(self._sock.fileno(), None)
             if self._closing:
-                self._shut()
+                self._end_writing()
                 return
-        if self.full and self.backlog < DRAINED:
+        if self.full and self.backlog < DRAINED and not self._closing:
             self.full = False
             self._user.link_drained()
 
+    def _mute(self, error: OSError) -> None:
+        """Writing failed, but the peer's last words may still be unread: reading finds them, and the end behind them."""
+        self._broken = _broke(error)
+        self._queue.clear()
+        self.backlog = 0
+        self._poller.writable(self._sock.fileno(), None)
+
     # --- the end ---------------------------------------------------------------------------------------------
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except (BlockingIOError, InterruptedError):
-            return
-        except (LayerClosed, LayerError) as error:
-            self._lose(str(self._first_end(error)))
-        except OSError as error:
-            self._lose(f"the connection broke ({error.strerror or error})")
-
-    def _first_end(self, error: LayerClosed | LayerError) -> LayerClosed | LayerError:
-        """The end that was read first: a layer above the one that raised may have found its own behind data."""
-        for layer in self._layers:
-            try:
-                layer.receive(EMPTY)
-            except (LayerClosed, LayerError) as end:
-                error = end
-        return error
 
     def _farewell(self) -> None:
         """Each layer's orderly end (close_notify, WebSocket close), through those below it."""
-        for index in range(len(self._layers) - 1, -1, -1):
+        ready = next((index for index, layer in enumerate(self._layers) if not layer.ready), len(self._layers))
+        for index in range(ready - 1, -1, -1):
             try:
                 data: Buffer = self._layers[index].close()
                 for layer in reversed(self._layers[:index]):
                     data = layer.send(data)
-            except (LayerClosed, LayerError):       # a layer that never got ready has nothing to end
+            except (LayerClosed, LayerError):       # it has ended already
                 return
             if data:
                 self._write(data)
 
     def _lose(self, text: str) -> None:
-        if not self._closed:
-            closing = self._closing
-            self._pump_quietly()
-            self._shut()
-            if not closing:
-                self._user.link_lost(text)
-
-    def _pump_quietly(self) -> None:
-        """A failed handshake leaves an alert that tells the peer why: worth one attempt."""
-        if not self._ready and not self._queue:
-            try:
-                self._pump()
-            except (LayerClosed, LayerError):
-                return
+        """The socket or a layer ended. An alert (why a handshake failed) still goes out to the peer."""
+        told, self._closing = self._closing, True
+        with contextlib.suppress(LayerClosed, LayerError):      # the layer that ended says so once more
+            self._pump()
+        self._linger()
+        if not told:
+            self._user.link_lost(text)
 
     def _shut(self) -> None:
         if not self._closed:
@@ -227,3 +263,7 @@ class Link:
             self._poller.readable(self._sock.fileno(), None)
             self._poller.writable(self._sock.fileno(), None)
             self._sock.close()
+
+
+def _broke(error: OSError) -> str:
+    return f"the connection broke ({error.strerror or error})"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from interceptor.tunnel.mux import Mux
 
 DIRECT = 8 * 1024           # reads from here on are not copied into the batch
+BATCH = 64 * 1024           # more than this does not wait for the end of the pass
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Refused = Callable[["Relay", Reason, str], None]
@@ -30,7 +31,7 @@ class Relay:
     """One stream's end in this process."""
 
     __slots__ = (
-        "_ended", "_mux", "_queue", "_reading", "_sent_end", "_shut", "_stream_over", "_unsent", "accepted", "answered",
+        "_deaf", "_ended", "_mux", "_queue", "_reading", "_sent_end", "_shut", "_unsent", "accepted", "answered", "asking",
         "finished", "moved", "number", "on_accepted", "on_finished", "on_refused", "queued", "sock",
     )
 
@@ -43,6 +44,7 @@ class Relay:
         self.finished = False
         self.queued = 0                         # bytes held for our socket
         self.moved = 0                          # counts up with every read and write: an observer sees who is idle
+        self.asking = False                     # the last bytes came from our socket: it waits for an answer
         self.on_accepted: Callable[[Relay], None] | None = None
         self.on_refused: Refused | None = None  # told instead of resetting the socket, before the first answer byte
         self.on_finished: Callable[[Relay], None] | None = None
@@ -52,32 +54,23 @@ class Relay:
         self._ended = False                     # the peer's END is in
         self._sent_end = False
         self._shut = False                      # our socket's write side is shut
-        self._stream_over = False
+        self._deaf = ""                         # why our socket takes no more; what it said before is still read
 
     def attach(self, sock: socket.socket, early: bytes = b"") -> None:
         """Take over a connected non-blocking socket; `early` was already read from it."""
+        if self.finished:
+            reset(sock)
+            return
         self.sock = sock
         self._unsent = early
-        if self._stream_over and not self._queue and not self._ended:
-            self._finish(reset=True)
-            return
         if self._queue or self._ended:
             self._drain()
         if not self.finished:
             self.resume()
 
-    def detach(self) -> socket.socket | None:
-        """Give the socket back, untouched from now on; the relay is finished."""
-        sock, self.sock = self.sock, None
-        if sock is not None:
-            self._mux.poller.readable(sock.fileno(), None)
-            self._mux.poller.writable(sock.fileno(), None)
-        self._finish()
-        return sock
-
     def end(self) -> None:
         """Half-close towards the peer: nothing more is read from our socket."""
-        if not self._sent_end and not self._stream_over:
+        if not self._sent_end:
             self._sent_end = True
             self._pause()
             self._mux.connection.end(self.number)
@@ -86,25 +79,25 @@ class Relay:
 
     def reset(self, reason: Reason, text: str = "") -> None:
         """End both sides now: RESET to the peer, a TCP reset to the socket."""
-        self._mux.connection.reset(self.number, reason, text)
-        self._mux.flush_soon()
-        self._stream_over = True
-        self._finish(reset=True)
+        if not self.finished:
+            self._mux.connection.reset(self.number, reason, text)
+            self._mux.flush_soon()
+            self._finish(broken=True)
 
     # --- our socket -> the stream ----------------------------------------------------------------------------
 
     def resume(self) -> None:
         """Read from the socket again (credit came, or the link drained)."""
-        if self.sock is not None and not (self._reading or self._sent_end or self._stream_over):
+        if self.sock is not None and not (self._reading or self._sent_end):
             self._reading = True
             self._mux.poller.readable(self.sock.fileno(), self._readable)
             if self._unsent:
                 self._mux.poller.call_soon(self._readable)
 
     def _pause(self) -> None:
-        assert self.sock is not None
         self._reading = False
-        self._mux.poller.readable(self.sock.fileno(), None)
+        if self.sock is not None:
+            self._mux.poller.readable(self.sock.fileno(), None)
 
     def _readable(self) -> None:
         mux = self._mux
@@ -133,14 +126,22 @@ class Relay:
             self.reset(Reason.BROKEN, error.strerror or str(error))
             return
         if not size:
-            self.end()
+            if self._deaf:
+                self.reset(Reason.BROKEN, self._deaf)
+            else:
+                self.end()
             return
         self.moved += 1
+        self.asking = True
         if size < DIRECT:
             mux.connection.send(self.number, mux.payload[:size])
-            mux.flush_soon()
-        else:
-            mux.flush()
+            if mux.connection.waiting > BATCH:
+                mux.flush()
+            else:
+                mux.flush_soon()
+            return
+        mux.flush()
+        if not self.finished:           # the flush may have found the link broken
             mux.connection.head(self.number, mux.scratch, size)
             mux.send(mux.scratch[:HEADER_SIZE + size])
 
@@ -156,16 +157,19 @@ class Relay:
         """Bytes for our socket; the view is valid until this returns."""
         size = len(data)
         sent = 0
-        if self.sock is not None and not self._queue:
+        if self._deaf:
+            sent = size
+        elif self.sock is not None and not self._queue:
             try:
                 sent = self.sock.send(data)
                 self.answered = True
+                self.asking = False
                 self.moved += 1
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
-                self.reset(Reason.BROKEN, error.strerror or str(error))
-                return
+                self._broke(error)
+                sent = size
         if sent:
             self._mux.consumed(self.number, sent)
         if sent < size:
@@ -183,10 +187,13 @@ class Relay:
 
     def stream_reset(self, reason: Reason, text: str) -> None:
         """The stream is over: whoever waits for an answer is told, else the socket is reset like the far one was."""
-        self._stream_over = True
         if self.on_refused is not None and not self.answered:
             self.on_refused(self, reason, text)
-        self._finish(reset=True)
+        if self._ended and self._queue and (self.sock is not None or self.accepted):
+            self._sent_end = True               # nobody hears us, but what was said to its end is delivered
+            self._pause()
+        else:
+            self._finish(broken=not self._ended)
 
     def _drain(self) -> None:
         if self.sock is None:
@@ -196,17 +203,20 @@ class Relay:
                 part = self._queue[0]
                 sent = self.sock.send(part)
                 self.answered = True
-                self._mux.release(self, sent)
+                self.asking = False
+                self.moved += 1
                 if sent < len(part):
                     self._queue[0] = part[sent:]
-                    self._mux.poller.writable(self.sock.fileno(), self._drain)
-                    return
-                self._queue.popleft()
+                else:
+                    self._queue.popleft()
+                self._mux.release(self, sent)
+                if sent < len(part):
+                    raise BlockingIOError
         except (BlockingIOError, InterruptedError):
             self._mux.poller.writable(self.sock.fileno(), self._drain)
             return
         except OSError as error:
-            self.reset(Reason.BROKEN, error.strerror or str(error))
+            self._broke(error)
             return
         self._mux.poller.writable(self.sock.fileno(), None)
         if self._ended and not self._shut:
@@ -215,6 +225,17 @@ class Relay:
                 self.sock.shutdown(socket.SHUT_WR)
         self._settle()
 
+    def _broke(self, error: OSError) -> None:
+        """Our socket takes no more. An answer given before it broke (413, and closed) may still lie in it unread."""
+        self._deaf = error.strerror or str(error)
+        self._queue.clear()
+        if self.queued:
+            self._mux.release(self, self.queued)
+        if self._sent_end or self.sock is None:     # nothing more is read from it
+            self.reset(Reason.BROKEN, self._deaf)
+        else:
+            self._mux.poller.writable(self.sock.fileno(), None)
+
     # --- the end ---------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
@@ -222,7 +243,7 @@ class Relay:
         if self._shut and self.number not in self._mux.connection.streams:
             self._finish()
 
-    def _finish(self, *, reset: bool = False) -> None:
+    def _finish(self, *, broken: bool = False) -> None:
         if self.finished:
             return
         self.finished = True
@@ -232,9 +253,16 @@ class Relay:
         if sock is not None:
             self._mux.poller.readable(sock.fileno(), None)
             self._mux.poller.writable(sock.fileno(), None)
-            if reset:
-                with contextlib.suppress(OSError):  # not every socket kind lingers; a plain close then
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            sock.close()
+            if broken:
+                reset(sock)
+            else:
+                sock.close()
         if self.on_finished is not None:
             self.on_finished(self)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close so that the far side sees a reset, not an end of file."""
+    with contextlib.suppress(OSError):      # not every socket kind lingers; a plain close then
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    sock.close()
