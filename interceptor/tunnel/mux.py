@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from interceptor.tunnel.link import Link
 from interceptor.tunnel.poller import Poller, Timer
-from interceptor.tunnel.relay import Relay
+from interceptor.tunnel.relay import Relay, reset
 from interceptor.wire import events
-from interceptor.wire.connection import Connection, Limits, Role
+from interceptor.wire.connection import Connection, Role
 from interceptor.wire.errors import RemoteProtocolError
 from interceptor.wire.frames import HEADER_SIZE, MAX_PAYLOAD
 from interceptor.wire.layer import Buffer, Layer
+from interceptor.wire.limits import Limits
 from interceptor.wire.reasons import Reason
 
 PING_EVERY = 1.0                    # seconds
@@ -83,8 +84,8 @@ class Mux:
 
     def accept(self, relay: Relay, sock: socket.socket, info: Mapping[str, Any] | None = None) -> None:
         """Answer a stream of the peer's: connected, to `sock`."""
-        if relay.finished:
-            sock.close()
+        if relay.finished:              # the opener gave up while we connected
+            reset(sock)
             return
         self.connection.accept(relay.number, info)
         relay.accepted = True
@@ -97,18 +98,21 @@ class Mux:
             relay.reset(reason, text)
 
     def control(self, message: Mapping[str, Any]) -> None:
-        """Send one JSON object."""
-        self.connection.control(message)
-        self.flush_soon()
+        """Send one JSON object; nobody is left to hear it once the tunnel is over."""
+        if not self._ended:
+            self.connection.control(message)
+            self.flush_soon()
 
     def close(self, reason: Reason, text: str = "") -> None:
         """End the tunnel in order; relays are told, `mux_ended` is called."""
-        if not self._ended:
-            self.connection.close(reason, text)
-            self.flush()
-            self._end(reason, text)
+        self._end(reason, text)
 
     # --- for relays ------------------------------------------------------------------------------------------
+
+    @property
+    def shut(self) -> bool:
+        """Whether the socket was given back: some time after the end, when the last frames are out."""
+        return self._link is None or self._link.shut
 
     @property
     def full(self) -> bool:
@@ -131,9 +135,10 @@ class Mux:
             self.poller.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Send what is queued."""
+        """Send what is queued, unless the link is full: the protocol bounds what a peer that reads nothing makes wait."""
         self._flush_asked = False
-        if self.connection.waiting and self._greeted_link() and self._link is not None:
+        if self.connection.waiting and self._greeted and not self._ended and not self.full:
+            assert self._link is not None
             self._link.send(self.connection.take())
 
     def consumed(self, number: int, size: int) -> None:
@@ -174,22 +179,19 @@ class Mux:
     def link_received(self, data: memoryview) -> None:
         """See LinkUser."""
         try:
-            received: list[events.Event] = self.connection.receive(data)
-            violation = None
-        except RemoteProtocolError as error:
-            received, violation = error.events, error
-        for event in received:
-            _ON_EVENT[type(event)](self, event)
-            if self._ended:
-                return
-        if violation is not None:
-            self.flush()
+            for event in self.connection.receive(data):
+                _ON_EVENT[type(event)](self, event)
+                if self._ended:
+                    return
+        except RemoteProtocolError as violation:
             self._end(Reason.PROTOCOL, str(violation))
-        elif self.connection.waiting:
+            return
+        if self.connection.waiting:
             self.flush_soon()
 
     def link_drained(self) -> None:
         """See LinkUser."""
+        self.flush()
         waiting, self._waiting = self._waiting, set()
         for relay in waiting:
             relay.resume()
@@ -246,13 +248,12 @@ class Mux:
 
     # --- time and the end ------------------------------------------------------------------------------------
 
-    def _greeted_link(self) -> bool:
-        return self._greeted and not self._ended
-
     def _no_greeting(self) -> None:
         self._end(Reason.GONE, f"no greeting within {GREETING_TIME:.0f} s")
 
     def _tick(self) -> None:
+        if self._ended:
+            return
         assert self._link is not None
         quiet = self.poller.now() - self._link.received_at
         if quiet > self._silence:
@@ -268,7 +269,10 @@ class Mux:
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
+        self.connection.close(reason, text)     # no-op where the peer did so, or we for its violation
         if self._link is not None:
+            if self._greeted and self.connection.waiting:
+                self._link.send(self.connection.take())
             self._link.close(flush=reason not in (Reason.GONE, Reason.SILENCE))
         self._waiting.clear()
         for relay in list(self.relays.values()):

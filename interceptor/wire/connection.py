@@ -12,11 +12,11 @@ Called by `tunnel.mux`, which owns the socket. Theory of operation:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
-from interceptor.wire import frames
+from interceptor.wire import frames, greeting
 from interceptor.wire.errors import LocalProtocolError, RemoteProtocolError
 from interceptor.wire.events import (
     Closed,
@@ -31,14 +31,16 @@ from interceptor.wire.events import (
     StreamOpened,
     StreamReset,
 )
-from interceptor.wire.frames import HEADER, HEADER_SIZE, MAX_PAYLOAD, Flag, Kind
+from interceptor.wire.frames import HEADER, MAX_PAYLOAD, Flag, Kind
+from interceptor.wire.greeting import FEATURES, VERSION, Greeting
+from interceptor.wire.limits import LONGEST_PAYLOAD, OTHERS_LONGEST, Limits
+from interceptor.wire.reader import Fate, Reader
 from interceptor.wire.reasons import Reason
 from interceptor.wire.states import ConnectionState, Halves, Setup, Signal
 from interceptor.wire.stream import Stream
+from interceptor.wire.writer import Writer
 
-VERSION = 1
-FEATURES = frozenset({"hold", "outbound"})
-_BUFFER = {Kind.OPEN: 8192, Kind.CONTROL: MAX_PAYLOAD, Kind.HELLO: 8192}    # longest payload by kind, else 2 KiB
+_OVER = (ConnectionState.CLOSING, ConnectionState.CLOSED)
 
 
 class Role(Enum):
@@ -46,17 +48,6 @@ class Role(Enum):
 
     CLIENT = 1
     AGENT = 2
-
-
-class Limits(NamedTuple):
-    """How much one connection may hold. Bytes, except `streams`."""
-
-    window: int = 256 * 1024            # a stream's first credit: enough for 1 ms at 250 MB/s
-    largest_window: int = 1024 * 1024   # full speed at 30 ms x 12.5 MB/s twice over (performance.md, 4)
-    growth: int = 24 * 1024 * 1024      # all growth above first windows together
-    streams: int = 20_000               # opened by the peer and alive at once
-    control: int = 4 * 1024 * 1024      # one CONTROL message; an environment may hold 2 MB
-    answers: int = 1024 * 1024          # PONG and RESET that the peer makes us queue and does not read
 
 
 class Connection:
@@ -71,32 +62,27 @@ class Connection:
         self.streams: dict[int, Stream] = {}
         self.version = version
         self.features = features
-        self._session = session
         self._next = 1 if role is Role.CLIENT else 2
         self._highest_theirs = 0
         self._theirs = 0                                # alive streams that the peer opened
         self._their_window = 0
         self._growth = limits.growth
-        self._outgoing = bytearray()
-        self._answers = 0                               # bytes in _outgoing that answer the peer's frames
-        self._header = bytearray()                      # an incomplete header
-        self._kind, self._flags, self._stream, self._left = 0, 0, 0, 0
-        self._payload: bytearray | None = None          # gathers a small payload; None while DATA or skipped
+        self._writer = Writer(limits.answers)
+        self._reader = Reader(self._begin)
         self._control = bytearray()                     # earlier parts of a CONTROL message
-        self._queue(Kind.HELLO, 0, frames.pack_object({
-            "version": version, "session": session, "features": sorted(features), "window": limits.window}))
+        self._greeting = Greeting(version, session, features, limits.window)
+        self._writer.frame(Kind.HELLO, 0, self._greeting.pack())
 
     # --- bytes out -----------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
         """Bytes that `take` would hand out."""
-        return len(self._outgoing)
+        return self._writer.waiting
 
     def take(self) -> bytearray:
         """Hand over the queued frames; the caller sends all of them."""
-        out, self._outgoing, self._answers = self._outgoing, bytearray(), 0
-        return out
+        return self._writer.take()
 
     # --- verbs ---------------------------------------------------------------------------------------------
 
@@ -105,17 +91,17 @@ class Connection:
         if self.state is not ConnectionState.OPEN or self._next > 0x7FFF_FFFF:
             raise LocalProtocolError(f"open while {self.state.name}")
         payload = frames.pack_object(target)
-        if len(payload) > _BUFFER[Kind.OPEN]:
+        if len(payload) > LONGEST_PAYLOAD[Kind.OPEN]:
             raise LocalProtocolError("target too long")
         number, self._next = self._next, self._next + 2
         self.streams[number] = Stream(number, Setup.OPENING, self._their_window, self.limits.window)
-        self._queue(Kind.OPEN, number, payload)
+        self._writer.frame(Kind.OPEN, number, payload)
         return number
 
     def accept(self, number: int, info: Mapping[str, Any] | None = None) -> None:
         """Say that a stream of the peer's is connected."""
         self._alive(number).sent(Signal.SEND_ACCEPT)
-        self._queue(Kind.ACCEPT, number, frames.pack_object(info) if info else b"")
+        self._writer.answer(Kind.ACCEPT, number, frames.pack_object(info) if info else b"")
 
     def sendable(self, number: int) -> int:
         """How many bytes one DATA frame may carry now; 0 when credit is used up or the stream can't send."""
@@ -127,8 +113,7 @@ class Connection:
     def send(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Queue a copy of at most `sendable` bytes."""
         self._charge(number, len(data))
-        self._outgoing += HEADER.pack(Kind.DATA, 0, len(data), number)
-        self._outgoing += data
+        self._writer.data(number, data)
 
     def head(self, number: int, buffer: bytearray | memoryview, size: int) -> None:
         """Write a DATA header into the first 8 bytes of `buffer`, whose next `size` bytes are the payload.
@@ -142,7 +127,7 @@ class Connection:
         """Half-close: nothing more from us on this stream."""
         stream = self._alive(number)
         stream.sent(Signal.SEND_END)
-        self._queue(Kind.END, number)
+        self._writer.frame(Kind.END, number)
         self._forget_if_closed(stream)
 
     def reset(self, number: int, reason: Reason, text: str = "") -> None:
@@ -150,7 +135,7 @@ class Connection:
         stream = self.streams.get(number)
         if stream is not None:
             stream.sent(Signal.SEND_RESET)
-            self._queue(Kind.RESET, number, frames.reason_payload(reason, text))
+            self._writer.answer(Kind.RESET, number, frames.reason_payload(reason, text))
             self._forget_if_closed(stream)
 
     def consumed(self, number: int, size: int) -> None:
@@ -158,25 +143,19 @@ class Connection:
         stream = self.streams.get(number)
         if stream is None:
             return
-        stream.held -= size
-        stream.returnable += size
-        if stream.held < 0:
-            raise LocalProtocolError(f"stream {number}: consumed more than received")
-        if stream.returnable * 2 < stream.window or stream.halves in (Halves.GOT_END, Halves.CLOSED):
-            return
-        keeps_up, ran_dry = stream.held == 0, stream.granted * 2 <= stream.window
-        if keeps_up and ran_dry:
-            extra = min(self._growth, stream.window, self.limits.largest_window - stream.window)
-            self._growth -= extra
-            stream.window += extra
-            stream.returnable += extra
-        stream.granted += stream.returnable
-        self._queue(Kind.CREDIT, number, frames.CREDIT.pack(stream.returnable))
-        stream.returnable = 0
+        amount = stream.consumed(size)
+        if amount:
+            if stream.wants_growth():
+                extra = max(0, min(self._growth, stream.window, self.limits.largest_window - stream.window))
+                self._growth -= extra
+                stream.window += extra
+                amount += extra
+            stream.grant(amount)
+            self._writer.frame(Kind.CREDIT, number, frames.CREDIT.pack(amount))
 
     def ping(self, payload: bytes) -> None:
         """Ask for a sign of life; `payload` is 8 bytes and comes back in PongReceived."""
-        self._queue(Kind.PING, 0, payload)
+        self._writer.frame(Kind.PING, 0, payload)
 
     def control(self, message: Mapping[str, Any]) -> None:
         """Send one JSON object beside the streams."""
@@ -186,136 +165,97 @@ class Connection:
         for start in range(0, len(payload), MAX_PAYLOAD):
             part = payload[start:start + MAX_PAYLOAD]
             more = Flag.MORE if start + MAX_PAYLOAD < len(payload) else 0
-            self._queue(Kind.CONTROL, 0, part, more)
+            self._writer.frame(Kind.CONTROL, 0, part, more)
 
     def close(self, reason: Reason, text: str = "") -> None:
         """End the connection and say why; no-op when it is over."""
-        if self.state in (ConnectionState.GREETING, ConnectionState.OPEN):
-            self._queue(Kind.CLOSE, 0, frames.reason_payload(reason, text))
+        if self.state not in _OVER:
+            self._writer.frame(Kind.CLOSE, 0, frames.reason_payload(reason, text))
             self.state = ConnectionState.CLOSING
             self.streams.clear()
 
     # --- bytes in ------------------------------------------------------------------------------------------
 
-    def receive(self, data: memoryview) -> list[Event]:
-        """Turn bytes into events; views in them live until the caller reuses the buffer.
+    def receive(self, data: memoryview) -> Iterator[Event]:
+        """Turn bytes into events; take all of them. Views in them live until the caller reuses the buffer.
 
-        Raises RemoteProtocolError on a violation: CLOSE is queued, the events before it are in the error's `events`.
+        The state moves with the iterator: when an event is handed out, what follows it has not happened yet, so a verb
+        called for it is judged by what the peer had said up to there. Raises RemoteProtocolError on a violation, after
+        the events before it: CLOSE is queued then.
         """
-        events: list[Event] = []
         try:
-            self._read(data, events)
+            for kind, flags, number, payload in self._reader.read(data):
+                if self.state in _OVER:
+                    return
+                if kind == Kind.DATA:
+                    if number in self.streams:          # a reset may have crossed it
+                        yield DataReceived(number, payload)
+                else:
+                    event = _HANDLERS[kind](self, number, flags, payload)
+                    if event is not None:
+                        yield event
         except RemoteProtocolError as error:
             self.close(Reason.PROTOCOL, str(error))
             self.state = ConnectionState.CLOSED
-            error.events = events
             raise
-        return events
 
-    def _read(self, data: memoryview, events: list[Event]) -> None:
-        position, size = 0, len(data)
-        while position < size:
-            if self.state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
-                return
-            if not self._left:                                      # between frames: a header comes next
-                if not self._header and size - position >= HEADER_SIZE:
-                    header = HEADER.unpack_from(data, position)
-                    position += HEADER_SIZE
-                else:
-                    missing = HEADER_SIZE - len(self._header)
-                    self._header += data[position:position + missing]
-                    position += missing
-                    if len(self._header) < HEADER_SIZE:
-                        return
-                    header = HEADER.unpack(self._header)
-                    self._header.clear()
-                self._kind, self._flags, self._left, self._stream = header
-                self._begin()
-                if self._left:
-                    continue
-                if self._payload is not None:                       # an empty payload is complete at once
-                    self._complete(events)
-                continue
-            part = data[position:position + self._left]
-            position += len(part)
-            self._left -= len(part)
-            if self._payload is not None:
-                self._payload += part
-                if not self._left:
-                    self._complete(events)
-            elif self._kind == Kind.DATA and self._stream in self.streams:
-                events.append(DataReceived(self._stream, part))
-
-    def _begin(self) -> None:
-        """A header was read: check it, and say where its payload goes."""
-        kind, number, size = self._kind, self._stream, self._left
-        self._payload = None
-        if self.state is ConnectionState.GREETING and kind not in (Kind.HELLO, Kind.CLOSE):
-            raise RemoteProtocolError(f"frame kind {kind} before HELLO")
+    def _begin(self, kind: int, flags: int, number: int, size: int) -> Fate:
+        """A header was read: check it, and say what becomes of its payload."""
+        if self.state is not ConnectionState.OPEN:
+            if self.state in _OVER:
+                return Fate.SKIP
+            if kind not in (Kind.HELLO, Kind.CLOSE):
+                raise RemoteProtocolError(f"frame kind {kind} before HELLO")
         if kind == Kind.DATA:
-            stream = self._known(number)
-            if stream is not None:
-                stream.got(Signal.GET_DATA)
-                stream.take(size)
-        elif kind in _HANDLERS:
-            if size > _BUFFER.get(Kind(kind), 2048):
+            stream = self.streams.get(number) or self._known(number)
+            if stream is None:
+                return Fate.SKIP
+            stream.got(Signal.GET_DATA)
+            stream.take(size)
+            return Fate.PASS
+        if kind in _HANDLERS:
+            if size > LONGEST_PAYLOAD.get(kind, OTHERS_LONGEST):
                 raise RemoteProtocolError(f"{Kind(kind).name} of {size} bytes")
             if (number != 0) != (kind in frames.STREAM_KINDS):
                 raise RemoteProtocolError(f"{Kind(kind).name} on stream {number}")
-            self._payload = bytearray()
-        elif not self._flags & Flag.OPTIONAL:
+            return Fate.GATHER
+        if not flags & Flag.OPTIONAL:
             raise RemoteProtocolError(f"unknown frame kind {kind}")
-
-    def _complete(self, events: list[Event]) -> None:
-        payload, self._payload = self._payload, None
-        assert payload is not None
-        event = _HANDLERS[self._kind](self, self._stream, bytes(payload))
-        if event is not None:
-            events.append(event)
+        return Fate.SKIP
 
     # --- one handler per kind ------------------------------------------------------------------------------
 
-    def _on_hello(self, _: int, payload: bytes) -> Event:
+    def _on_hello(self, _: int, __: int, payload: memoryview) -> Event:
         if self.state is not ConnectionState.GREETING:
             raise RemoteProtocolError("second HELLO")
-        hello = frames.read_object(payload, "HELLO")
-        version, session, window = hello.get("version"), hello.get("session"), hello.get("window")
-        features = hello.get("features")
-        if not isinstance(version, int) or version < 1 or not isinstance(session, str):
-            raise RemoteProtocolError("HELLO without version or session")
-        if not isinstance(window, int) or not 0 < window <= frames.MAX_CREDIT:
-            raise RemoteProtocolError("HELLO without window")
-        if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
-            raise RemoteProtocolError("HELLO without features")
-        if session != self._session:
-            raise RemoteProtocolError(f"HELLO of session {session[:64]!r}, this is {self._session!r}")
-        self.version = min(self.version, version)
-        self.features &= frozenset(features)
-        self._their_window = window
+        theirs = greeting.read(payload)
+        self.version, self.features = self._greeting.meet(theirs)
+        self._their_window = theirs.window
         self.state = ConnectionState.OPEN
-        return HelloReceived(session, self.version, self.features)
+        return HelloReceived(theirs.session, self.version, self.features)
 
-    def _on_open(self, number: int, payload: bytes) -> Event | None:
+    def _on_open(self, number: int, __: int, payload: memoryview) -> Event | None:
         if number % 2 == self._next % 2 or number <= self._highest_theirs:
             raise RemoteProtocolError(f"OPEN of stream {number}")
         self._highest_theirs = number
         target = frames.read_object(payload, "OPEN")
+        self._writer.bound_answers()
         if self._theirs >= self.limits.streams:
             text = f"{self.limits.streams} streams are open"
-            self._answer(Kind.RESET, number, frames.reason_payload(Reason.MEMORY, text))
+            self._writer.answer(Kind.RESET, number, frames.reason_payload(Reason.MEMORY, text))
             return None
         self._theirs += 1
         self.streams[number] = Stream(number, Setup.OFFERED, self._their_window, self.limits.window)
         return StreamOpened(number, target)
 
-    def _on_accept(self, number: int, payload: bytes) -> Event | None:
+    def _on_accept(self, number: int, __: int, payload: memoryview) -> Event | None:
         stream = self._known(number)
         if stream is None:
             return None
         stream.got(Signal.GET_ACCEPT)
         return StreamAccepted(number, frames.read_object(payload, "ACCEPT"))
 
-    def _on_credit(self, number: int, payload: bytes) -> Event | None:
+    def _on_credit(self, number: int, __: int, payload: memoryview) -> Event | None:
         if len(payload) != frames.CREDIT.size:
             raise RemoteProtocolError(f"CREDIT of {len(payload)} bytes")
         stream = self._known(number)
@@ -324,7 +264,7 @@ class Connection:
         stream.add_credit(frames.CREDIT.unpack(payload)[0])
         return Credited(number)
 
-    def _on_end(self, number: int, payload: bytes) -> Event | None:
+    def _on_end(self, number: int, __: int, payload: memoryview) -> Event | None:
         stream = self._known(number)
         if payload:
             raise RemoteProtocolError("END with a payload")
@@ -334,7 +274,7 @@ class Connection:
         self._forget_if_closed(stream)
         return StreamEnded(number)
 
-    def _on_reset(self, number: int, payload: bytes) -> Event | None:
+    def _on_reset(self, number: int, __: int, payload: memoryview) -> Event | None:
         stream = self._known(number)
         if stream is None:
             return None
@@ -342,40 +282,32 @@ class Connection:
         self._forget_if_closed(stream)
         return StreamReset(number, *frames.read_reason(payload))
 
-    def _on_ping(self, _: int, payload: bytes) -> None:
+    def _on_ping(self, _: int, __: int, payload: memoryview) -> None:
         if len(payload) != frames.PING_SIZE:
             raise RemoteProtocolError(f"PING of {len(payload)} bytes")
-        self._answer(Kind.PONG, 0, payload)
+        self._writer.bound_answers()
+        self._writer.answer(Kind.PONG, 0, bytes(payload))
 
-    def _on_pong(self, _: int, payload: bytes) -> Event:
-        return PongReceived(payload)
+    def _on_pong(self, _: int, __: int, payload: memoryview) -> Event:
+        if len(payload) != frames.PING_SIZE:
+            raise RemoteProtocolError(f"PONG of {len(payload)} bytes")
+        return PongReceived(bytes(payload))
 
-    def _on_control(self, _: int, payload: bytes) -> Event | None:
+    def _on_control(self, _: int, flags: int, payload: memoryview) -> Event | None:
         self._control += payload
         if len(self._control) > self.limits.control:
             raise RemoteProtocolError("CONTROL message too long")
-        if self._flags & Flag.MORE:
+        if flags & Flag.MORE:
             return None
         message, self._control = self._control, bytearray()
         return ControlReceived(frames.read_object(message, "CONTROL"))
 
-    def _on_close(self, _: int, payload: bytes) -> Event:
+    def _on_close(self, _: int, __: int, payload: memoryview) -> Event:
         self.state = ConnectionState.CLOSED
         self.streams.clear()
         return Closed(*frames.read_reason(payload))
 
     # --- inner ---------------------------------------------------------------------------------------------
-
-    def _queue(self, kind: Kind, stream: int, payload: bytes = b"", flags: int = 0) -> None:
-        if self.state not in (ConnectionState.CLOSING, ConnectionState.CLOSED):
-            self._outgoing += frames.frame(kind, stream, payload, flags)
-
-    def _answer(self, kind: Kind, stream: int, payload: bytes) -> None:
-        """Queue what the peer made us say; a peer that asks and never reads may not fill our memory."""
-        self._answers += HEADER_SIZE + len(payload)
-        if self._answers > self.limits.answers:
-            raise RemoteProtocolError("asks faster than it reads the answers")
-        self._queue(kind, stream, payload)
 
     def _charge(self, number: int, size: int) -> None:
         stream = self._alive(number)
@@ -407,7 +339,7 @@ class Connection:
                 self._theirs -= 1
 
 
-_HANDLERS: dict[int, Callable[[Connection, int, bytes], Event | None]] = {
+_HANDLERS: dict[int, Callable[[Connection, int, int, memoryview], Event | None]] = {
     Kind.HELLO: Connection._on_hello,
     Kind.OPEN: Connection._on_open,
     Kind.ACCEPT: Connection._on_accept,

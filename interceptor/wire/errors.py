@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from interceptor.wire.events import Event
-
 
 class ProtocolError(Exception):
     """Either of the two below; never raised itself."""
@@ -17,11 +12,4 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer sent what the rules forbid; the connection is over and a CLOSE with the reason waits to be sent.
-
-    `events` holds what was read before the violation.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.events: list[Event] = []
+    """The peer sent what the rules forbid; the connection is over and a CLOSE with the reason waits to be sent."""

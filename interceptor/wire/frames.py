@@ -1,6 +1,6 @@
 """How a frame looks: packs headers and small payloads for `connection`, and names what a payload holds.
 
-The reader is in `connection` because DATA is passed on as it arrives and never gathered into whole frames.
+`reader` takes frames apart again: DATA is passed on as it arrives and never gathered into whole frames.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def frame(kind: int, stream: int = 0, payload: bytes = b"", flags: int = 0) -> b
 
 def reason_payload(reason: Reason, text: str) -> bytes:
     """The payload of RESET and CLOSE: a byte for machines, then at most 1 KB of text for people."""
-    return bytes((reason,)) + text.encode()[:1024]
+    return bytes((reason,)) + text.encode(errors="replace")[:1024]
 
 
-def read_reason(payload: bytes) -> tuple[Reason, str]:
+def read_reason(payload: memoryview) -> tuple[Reason, str]:
     """The reverse of `reason_payload`; a number from a newer peer reads as BROKEN with its text kept."""
     if not payload:
         return Reason.CANCELLED, ""
@@ -70,18 +70,18 @@ def read_reason(payload: bytes) -> tuple[Reason, str]:
         reason = Reason(payload[0])
     except ValueError:
         reason = Reason.BROKEN
-    return reason, payload[1:].decode(errors="replace")
+    return reason, bytes(payload[1:]).decode(errors="replace")
 
 
 def pack_object(value: Mapping[str, Any]) -> bytes:
-    """JSON as HELLO, OPEN, ACCEPT and CONTROL carry it."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    """JSON as HELLO, OPEN, ACCEPT and CONTROL carry it; bytes that are no UTF-8 travel as lone surrogates."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
 
 
-def read_object(payload: bytes | bytearray, what: str) -> dict[str, Any]:
+def read_object(payload: memoryview | bytearray, what: str) -> dict[str, Any]:
     """The reverse of `pack_object`; anything but a JSON object is the peer's error."""
     try:
-        value = json.loads(payload) if payload else {}
+        value = json.loads(bytes(payload).decode(errors="surrogatepass")) if payload else {}
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"{what} does not hold JSON") from error
     if not isinstance(value, dict):

@@ -55,5 +55,23 @@ class Stream:
         self.granted -= size
         self.held += size
 
+    def consumed(self, size: int) -> int:
+        """`size` bytes left our memory. Returns how much credit to give back now: 0, or at least half a window."""
+        self.held -= size
+        self.returnable += size
+        if self.held < 0:
+            raise LocalProtocolError(f"stream {self.number}: consumed more than received")
+        over = self.halves in (Halves.GOT_END, Halves.CLOSED)       # the peer sends nothing more
+        return 0 if over or self.returnable * 2 < self.window else self.returnable
+
+    def wants_growth(self) -> bool:
+        """Whether the reader keeps up while the sender runs dry."""
+        return self.held == 0 and self.granted * 2 <= self.window
+
+    def grant(self, amount: int) -> None:
+        """Credit was given back; all that could be returned, and perhaps growth."""
+        self.granted += amount
+        self.returnable = 0
+
     def _illegal(self, signal: Signal) -> str:
         return f"stream {self.number}: {signal.name} while {self.setup.name}/{self.halves.name}"

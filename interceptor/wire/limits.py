@@ -1,0 +1,22 @@
+"""How much one tunnel may hold, in numbers that `connection` and its tests share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from interceptor.wire.frames import MAX_PAYLOAD, Kind
+
+LONGEST_PAYLOAD: dict[int, int] = {Kind.OPEN: 8192, Kind.CONTROL: MAX_PAYLOAD, Kind.HELLO: 8192}
+"""Of frames that are gathered whole; DATA is not."""
+OTHERS_LONGEST = 2048
+
+
+class Limits(NamedTuple):
+    """Bytes, except `streams`."""
+
+    window: int = 256 * 1024            # a stream's first credit: enough for 1 ms at 250 MB/s
+    largest_window: int = 1024 * 1024   # full speed at 30 ms x 12.5 MB/s twice over (performance.md, 4)
+    growth: int = 24 * 1024 * 1024      # all growth above first windows together
+    streams: int = 20_000               # opened by the peer and alive at once
+    control: int = 4 * 1024 * 1024      # one CONTROL message; an environment may hold 2 MB
+    answers: int = 1024 * 1024          # PONG, ACCEPT and RESET that the peer makes us queue and does not read

@@ -1,0 +1,48 @@
+"""Queues frames for `connection` until the tunnel's socket takes them; the mirror of `reader`."""
+
+from __future__ import annotations
+
+from interceptor.wire import frames
+from interceptor.wire.errors import RemoteProtocolError
+from interceptor.wire.frames import HEADER, HEADER_SIZE, Kind
+
+
+class Writer:
+    """Whole frames, in the order in which they were said."""
+
+    def __init__(self, most_answers: int) -> None:
+        self._queue = bytearray()
+        self._most_answers = most_answers
+        self._answers = 0               # bytes queued that the peer made us say
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that `take` would hand out."""
+        return len(self._queue)
+
+    def take(self) -> bytearray:
+        """Hand out everything."""
+        out, self._queue, self._answers = self._queue, bytearray(), 0
+        return out
+
+    def frame(self, kind: Kind, stream: int, payload: bytes = b"", flags: int = 0) -> None:
+        """Queue one frame; after CLOSE nothing more goes out."""
+        if not self._closed:
+            self._queue += frames.frame(kind, stream, payload, flags)
+            self._closed = kind is Kind.CLOSE
+
+    def answer(self, kind: Kind, stream: int, payload: bytes) -> None:
+        """Queue a frame that the peer made us say, and count it."""
+        self._answers += HEADER_SIZE + len(payload)
+        self.frame(kind, stream, payload)
+
+    def bound_answers(self) -> None:
+        """A peer that asks and never reads may not fill our memory: to be called before it makes us say more."""
+        if self._answers > self._most_answers:
+            raise RemoteProtocolError("asks faster than it reads the answers")
+
+    def data(self, stream: int, data: bytes | bytearray | memoryview) -> None:
+        """Queue a copy as one DATA frame."""
+        self._queue += HEADER.pack(Kind.DATA, 0, len(data), stream)
+        self._queue += data
