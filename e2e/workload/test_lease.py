@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from interceptor.workload.objects import SessionNames, job, lease, owner_referen
 
 
 @pytest.fixture
-async def owner(api: Cluster, names: SessionNames) -> AsyncIterator[Any]:
+async def owner(api: Cluster, names: SessionNames) -> Any:
     return owner_reference(await api.create(resources.JOBS, names.namespace, job(names, 300)))
 
 

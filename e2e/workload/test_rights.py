@@ -64,7 +64,7 @@ async def test_each_missing_verb_is_named(developer: Cluster, kubectl: Kubectl) 
     words = str(MissingRights(kubectl.namespace, lacking))
     assert "create, get, patch, delete leases.coordination.k8s.io" in words
     assert "create pods/portforward" in words
-    assert "create secrets" in words
+    assert "create, patch secrets" in words
 
 
 async def test_other_namespace_is_refused(developer: Cluster) -> None:

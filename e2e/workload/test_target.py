@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from interceptor.workload.target import NoSuchWorkload, resolve
 
 
 @pytest.fixture
-def shop(kubectl: Kubectl, deployed: Any) -> Iterator[Any]:
+def shop(kubectl: Kubectl, deployed: Any) -> Any:
     kubectl("expose", "deploy/orders", "--name=shop", "--port=80", "--target-port=http")
     return deployed
 

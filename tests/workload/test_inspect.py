@@ -31,7 +31,7 @@ def test_environment_block() -> None:
 
 
 def pod(name: str, image: str = "shop/orders:2", *, ready: bool = True, running: bool = True, **metadata: Any) -> Any:
-    state = {"running": {}} if running else {"waiting": {}}
+    state: dict[str, Any] = {"running": {}} if running else {"waiting": {}}
     return {
         "metadata": {"name": name, **metadata},
         "spec": {"containers": [{"name": "app", "image": image}]},

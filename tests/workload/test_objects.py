@@ -70,10 +70,11 @@ def test_lease_names_the_holder() -> None:
 
 def test_role_names_each_object() -> None:
     rules = objects.role(NAMES, OWNER)["rules"]
-    assert [(rule["resources"], rule["resourceNames"], rule["verbs"]) for rule in rules] == [
+    assert [(rule["resources"], rule.get("resourceNames"), rule["verbs"]) for rule in rules] == [
         (["deployments"], ["orders"], ["get", "patch"]),
         (["leases"], ["interceptor-deployment-orders"], ["get"]),
         (["jobs"], ["interceptor-orders-x7f2q"], ["get", "delete"]),
+        (["pods"], None, ["list"]),
     ]
 
 
@@ -83,12 +84,17 @@ def test_secret_carries_bytes() -> None:
 
 
 def test_config_as_the_agent_reads_it() -> None:
-    config = json.loads(objects.config(NAMES, holder="ana@laptop", tunnel_port=47811, health_port=47812, ports=(8080,)))
+    config = json.loads(
+        objects.config(
+            NAMES, holder="ana@laptop", tunnel_port=47811, health_port=47812, ports=(8080,), selector="app=orders"
+        )
+    )
     assert config == {
         "session": "orders-x7f2q", "namespace": "shop", "tunnel_port": 47811, "health_port": 47812, "ports": [8080],
         "hold": 10.0, "lost_after": 3.0, "silent_after": 15.0, "guard": True, "holder": "ana@laptop",
         "workload": "/apis/apps/v1/namespaces/shop/deployments/orders",
         "lease": "/apis/coordination.k8s.io/v1/namespaces/shop/leases/interceptor-deployment-orders",
+        "pods": "/api/v1/namespaces/shop/pods?labelSelector=app%3Dorders",
         "owner": "/apis/batch/v1/namespaces/shop/jobs/interceptor-orders-x7f2q",
     }  # fmt: skip
 
