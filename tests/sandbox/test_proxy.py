@@ -137,6 +137,16 @@ async def test_endless_head_is_refused() -> None:
 
 
 async def test_early_bytes_arrive() -> None:
+    await send_early()
+
+
+def test_uvloop_serves_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(send_early())
+
+
+async def send_early() -> None:
     async with http_server() as port, proxy_running() as (proxy, _):
         socks = b"\x05\x01\x00" + b"\x05\x01\x00\x03\x06orders" + port.to_bytes(2, "big")
         answer = await say(proxy.address, socks + b"GET /early HTTP/1.1\r\n\r\n")
