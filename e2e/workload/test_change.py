@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from e2e.kubectl import Kubectl
 from interceptor.kube import Cluster, Conflict, resources
 from interceptor.swap import AlreadySwapped, SwapPlan, precondition
 from interceptor.workload.change import Undone, apply_swap, forget_revision, undo_swap
-from interceptor.workload.rollout import AgentPod, agent_pods, wait_rolled_out
+from interceptor.workload.rollout import session_of, wait_rolled_out
 
 
 def essence(kubectl: Kubectl) -> Any:
@@ -27,24 +26,15 @@ def essence(kubectl: Kubectl) -> Any:
 async def test_swap_and_back(api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any) -> None:
     before, namespace = essence(kubectl), kubectl.namespace
     before_set = deployed["metadata"]["uid"], [s["metadata"]["name"] for s in kubectl.items("rs")]
-    seen: dict[str, AgentPod] = {}
-
-    async def follow() -> None:
-        async with aclosing(agent_pods(api, namespace, deployed, plan.session, "app")) as pods:
-            async for pod in pods:
-                seen[pod.name] = pod
-
-    async with asyncio.TaskGroup() as group:
-        following = group.create_task(follow(), name="agent pods")
-        await apply_swap(api, namespace, "orders", plan)
-        await wait_rolled_out(api, namespace, "orders", within=60)
-        assert sum(pod.ready and pod.running and not pod.gone for pod in seen.values()) == 2
-        with pytest.raises(AlreadySwapped, match="ana@laptop"):
-            await apply_swap(api, namespace, "orders", replace(plan, session="other"))
-        assert await undo_swap(api, namespace, "orders", "other") == Undone("nothing")
-        assert await undo_swap(api, namespace, "orders", plan.session) == Undone("restored")
-        await wait_rolled_out(api, namespace, "orders", within=60, without_session=plan.session)
-        following.cancel()
+    await apply_swap(api, namespace, "orders", plan)
+    await wait_rolled_out(api, namespace, "orders", within=60)
+    assert {session_of(pod) for pod in kubectl.pods("app=orders")} == {plan.session}
+    with pytest.raises(AlreadySwapped, match="ana@laptop"):
+        await apply_swap(api, namespace, "orders", replace(plan, session="other"))
+    assert await undo_swap(api, namespace, "orders", "other") == Undone("nothing")
+    assert await undo_swap(api, namespace, "orders", plan.session) == Undone("restored")
+    await wait_rolled_out(api, namespace, "orders", within=60, without_session=plan.session)
+    assert {session_of(pod) for pod in kubectl.items("pods")} == {None}
     assert essence(kubectl) == before
     assert await forget_revision(api, namespace, deployed, plan.session)
     assert (deployed["metadata"]["uid"], [s["metadata"]["name"] for s in kubectl.items("rs")]) == before_set

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from e2e.kubectl import Kubectl
@@ -49,13 +48,13 @@ async def test_dead_mans_switch(api: Cluster, kubectl: Kubectl, names: SessionNa
     kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
     hard = {"pods": "0", "limits.cpu": "0", "requests.memory": "0"}
     kubectl.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": hard}})
-    created = await create_all(api, names, 6)
+    await create_all(api, names, 6)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    for _ in range(2):
+    for age in (3, 6):
         await asyncio.sleep(3)
-        patch = objects.deadline_patch(created, datetime.now(UTC), 6)
-        created = await api.patch(resources.JOBS, names.namespace, names.object, patch)
+        patch = {"spec": {"activeDeadlineSeconds": age + 6}}
+        await api.patch(resources.JOBS, names.namespace, names.object, patch)
     await asyncio.sleep(4)
     assert loop.time() - began > 9  # the first deadline is over, the pushed one is not
     assert len(left(kubectl)) == 6

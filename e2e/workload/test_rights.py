@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from e2e.kubectl import Kubectl
 from e2e.workload.test_objects import all_gone, create_all
 from interceptor.kube import Cluster, load_access, resources
 from interceptor.swap import SwapPlan
-from interceptor.workload import objects, preflight
+from interceptor.workload import preflight
 from interceptor.workload.change import Undone, apply_swap, forget_revision, undo_swap
 from interceptor.workload.inspect import inspect
 from interceptor.workload.objects import SessionNames
@@ -39,10 +38,8 @@ async def test_printed_role_is_enough(
     workload = await resolve(developer, namespace, "deploy/orders")
     assert (await preflight.look(developer, namespace, workload)).errors == []
     assert (await inspect(developer, namespace, workload, "app")).python
-    created = await create_all(developer, names, 60)
-    await developer.patch(
-        resources.JOBS, namespace, names.object, objects.deadline_patch(created, datetime.now(UTC), 60)
-    )
+    await create_all(developer, names, 60)
+    await developer.patch(resources.JOBS, namespace, names.object, {"spec": {"activeDeadlineSeconds": 90}})
     await developer.token(namespace, names.object, 600)
     await apply_swap(developer, namespace, "orders", plan)
     await wait_rolled_out(developer, namespace, "orders", within=60)

@@ -72,16 +72,6 @@ def job(names: SessionNames, deadline: int) -> Object:
     return _object(resources.JOBS, names, None, {"spec": spec})
 
 
-def deadline_patch(created: Object, now: datetime, seconds: int) -> Object:
-    """The merge patch that moves the Job's deadline to `seconds` after `now`, by the cluster's clock.
-
-    The deadline counts from the start the Job controller wrote down; before it has, nothing runs.
-    """
-    started = (created.get("status") or {}).get("startTime") or created["metadata"]["creationTimestamp"]
-    age = (now - datetime.fromisoformat(started)).total_seconds()
-    return {"spec": {"activeDeadlineSeconds": max(1, int(age)) + seconds}}
-
-
 def owner_reference(created_job: Object) -> Object:
     """What makes the garbage collector delete an object together with the session object."""
     return {

@@ -1,16 +1,13 @@
-"""Follows a Deployment while its pods are exchanged; `session` opens a tunnel to every agent pod reported here.
+"""Waits while a Deployment's pods are exchanged; `session` calls it after the swap and after the undo.
 
-`agent_pods` reports each pod of a session as it comes, gets ready and goes, for as long as the session lasts.
-`wait_rolled_out` is kubectl's `rollout status`, and at the end also the certainty that no agent is left.
-`trouble` watches the start and says in the pod's own words why it will not succeed.
+kubectl's `rollout status`, and on wish also the certainty that no pod of a session is left.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interceptor.errors import InterceptorError
@@ -29,59 +26,10 @@ class RolloutFailed(InterceptorError):
     """The pods did not become what the template says."""
 
 
-@dataclass(frozen=True)
-class AgentPod:
-    """One pod of the session. `running`: the agent's container runs, a tunnel can be opened; `gone`: it is no more."""
-
-    name: str
-    uid: str
-    running: bool
-    ready: bool
-    terminating: bool
-    gone: bool
-    restarts: int
-
-
 def session_of(pod: Object) -> str | None:
     """The session whose agent runs in a pod."""
     annotation = (pod["metadata"].get("annotations") or {}).get(SESSION_ANNOTATION)
     return None if annotation is None else str(annotation)
-
-
-def read_pod(pod: Object, container: str, *, gone: bool = False) -> AgentPod:
-    """What matters of a pod."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    mine: Object = next((item for item in status.get("containerStatuses") or [] if item["name"] == container), {})
-    conditions = status.get("conditions") or []
-    ended = status.get("phase") in ("Succeeded", "Failed")  # evicted, or out of a node's resources
-    return AgentPod(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        running=not gone and not ended and "running" in (mine.get("state") or {}),
-        ready=not gone and any(item["type"] == "Ready" and item["status"] == "True" for item in conditions),
-        terminating=gone or "deletionTimestamp" in metadata,
-        gone=gone or ended,
-        restarts=mine.get("restartCount", 0),
-    )
-
-
-async def agent_pods(
-    cluster: Cluster, namespace: str, workload: Object, session: str, container: str
-) -> AsyncGenerator[AgentPod, None]:
-    """Every change of every agent pod, starting with those that are there. Ends only when it is closed."""
-    known: dict[str, AgentPod] = {}
-    watch = cluster.watch(resources.PODS, namespace, label_selector=pods_query(workload))
-    async with aclosing(watch) as events:
-        async for event in events:
-            if event.type == "SYNCED" or session_of(event.object) != session:
-                continue
-            pod = read_pod(event.object, container, gone=event.type == "DELETED")
-            if known.get(pod.uid) == pod:
-                continue
-            known[pod.uid] = pod
-            if pod.gone:
-                del known[pod.uid]
-            yield pod
 
 
 def unfinished(deployment: Object) -> str | None:

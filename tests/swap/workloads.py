@@ -11,7 +11,7 @@ from interceptor.swap import SwapPlan
 
 Workload = dict[str, Any]
 
-some = settings(max_examples=50)  # a generated Deployment costs some 20 ms
+some = settings(max_examples=40)  # a generated Deployment costs some 20 ms
 names = st.text(alphabet="abcxyz019-./~ é", min_size=1, max_size=8)
 texts = st.text(max_size=6)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from interceptor.workload.rollout import read_pod, unfinished
+from interceptor.workload.rollout import session_of, unfinished
 from interceptor.workload.selectors import pods_query, selects
 from interceptor.workload.trouble import deployment_trouble, pod_trouble
 
@@ -37,23 +37,6 @@ def pod(state: dict[str, Any], **status: Any) -> dict[str, Any]:
     }
 
 
-def test_running_is_not_ready() -> None:
-    read = read_pod(pod({"running": {}}), "app")
-    assert (read.running, read.ready, read.gone, read.restarts) == (True, False, False, 2)
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    assert read_pod(pod({"running": {}}, **ready), "app").ready
-
-
-def test_evicted_pod_is_gone() -> None:
-    read = read_pod(pod({"running": {}}, phase="Failed"), "app")
-    assert (read.gone, read.running) == (True, False)
-
-
-def test_deleted_pod_is_gone() -> None:
-    read = read_pod(pod({"running": {}}), "app", gone=True)
-    assert (read.gone, read.running, read.terminating) == (True, False, True)
-
-
 @pytest.mark.parametrize(
     ("reason", "kind"),
     [
@@ -73,6 +56,11 @@ def test_unschedulable_is_trouble() -> None:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
     [trouble] = pod_trouble({"metadata": {"name": "p", "uid": "u"}, "status": {"conditions": [condition]}})
     assert trouble.text == "0/1 nodes"
+
+
+def test_session_of_a_pod() -> None:
+    assert session_of({"metadata": {"annotations": {"interceptor/session": "orders-x7f2q"}}}) == "orders-x7f2q"
+    assert session_of({"metadata": {}}) is None
 
 
 def test_healthy_pod_is_none() -> None:
