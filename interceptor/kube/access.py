@@ -8,9 +8,10 @@ import ipaddress
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies_environment
 
 from interceptor import __version__
@@ -58,6 +59,9 @@ class Access:
         headers = [("User-Agent", USER_AGENT), *self.impersonation]
         if credential.authorization:
             headers.append(("Authorization", credential.authorization))
+        for name, value in headers:
+            if not value.isprintable():
+                raise KubeconfigError(f"the value for {name} holds characters that no HTTP header can carry")
         return headers
 
     def tls(self, credential: Credential) -> ssl.SSLContext | None:
@@ -86,11 +90,10 @@ def load_access(
     config = load_kubeconfig(kubeconfig, context)
     if as_groups and not as_user:
         raise KubeconfigError("a group can only be impersonated together with a user", hint="add --as USER")
-    settings = config.user.settings
-    if not as_user and settings.get("as"):
-        as_user, as_groups = str(settings["as"]), tuple(str(group) for group in settings.get("as-groups") or ())
-    impersonation = [("Impersonate-User", as_user)] if as_user else []
-    impersonation += [("Impersonate-Group", group) for group in as_groups]
+    impersonation = [("Impersonate-User", as_user), *(("Impersonate-Group", group) for group in as_groups)]
+    if not as_user:
+        impersonation = _impersonation(config.user.settings)
+        as_user = dict(impersonation).get("Impersonate-User", "")
     return Access(
         context=config.context,
         namespace=namespace or config.namespace,
@@ -100,6 +103,17 @@ def load_access(
         proxy=_proxy(config.cluster),
         impersonation=tuple(impersonation),
     )
+
+
+def _impersonation(user: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whom the kubeconfig itself says to act as."""
+    headers = [("Impersonate-User", str(user["as"]))] if user.get("as") else []
+    headers += [("Impersonate-Group", str(group)) for group in user.get("as-groups") or ()]
+    if user.get("as-uid"):
+        headers.append(("Impersonate-Uid", str(user["as-uid"])))
+    for key, values in (user.get("as-user-extra") or {}).items():
+        headers += [(f"Impersonate-Extra-{quote(str(key))}", str(value)) for value in values]
+    return headers
 
 
 def _context(cluster: ClusterEntry) -> ssl.SSLContext:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from interceptor.kube.config import ClusterEntry, UserEntry, pem, read_text
-from interceptor.kube.errors import KubeconfigError
+from interceptor.kube.errors import ApiError, KubeconfigError, Unauthorized
 from interceptor.kube.execplugin import ExecPlugin
 
 
@@ -126,7 +126,7 @@ def source_for(user: UserEntry, cluster: ClusterEntry) -> Source:
     if file := settings.get("tokenFile"):
         return TokenFile(Path(file), shown)
     if token := settings.get("token"):
-        return Fixed(Credential(f"Bearer {token}", certificate, key))
+        return Fixed(Credential(f"Bearer {str(token).strip()}", certificate, key))
     if name := settings.get("username"):
         pair = base64.b64encode(f"{name}:{settings.get('password', '')}".encode()).decode()
         return Fixed(Credential(f"Basic {pair}", certificate, key))
@@ -141,14 +141,14 @@ def source_for(user: UserEntry, cluster: ClusterEntry) -> Source:
     return Fixed(shown)
 
 
-def why_refused(credential: Credential) -> str:
-    """After a 401: what can be seen from here, a certificate or token that has expired; empty if nothing can."""
-    if ended := _certificate_end(credential.certificate) or _token_end(credential.authorization):
-        what, end = ended
-        if end < time.time():
-            day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(end))
-            return f"the {what} expired on {day}"
-    return ""
+def explained(error: ApiError, credential: Credential) -> ApiError:
+    """Add to a 401 what can be seen from here: that the certificate or token has expired."""
+    if isinstance(error, Unauthorized):
+        for found in (_certificate_end(credential.certificate), _token_end(credential.authorization)):
+            if found is not None and found[1] < time.time():
+                day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(found[1]))
+                error.message += f": the {found[0]} expired on {day}"
+    return error
 
 
 def _certificate_end(certificate: str) -> tuple[str, float] | None:

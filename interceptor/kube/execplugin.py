@@ -149,7 +149,7 @@ class ExecPlugin:
             raise self._error("did not answer with an ExecCredential and its status") from error
         if version != self.version:
             raise self._error(f"answered {version}, but the kubeconfig says {self.version}")
-        token, certificate = str(status.get("token") or ""), str(status.get("clientCertificateData") or "")
+        token, certificate = str(status.get("token") or "").strip(), str(status.get("clientCertificateData") or "")
         key = str(status.get("clientKeyData") or "")
         if not token and not (certificate and key):
             raise self._error("answered with neither a token nor a certificate and its key")

@@ -67,7 +67,7 @@ class Opening:
     async def ask(self, request: str, headers: list[tuple[str, str]]) -> Answer:
         """Send a request and read the answer: its head when it is 1xx or 2xx, else its body too."""
         lines = [request, *(f"{name}: {value}" for name, value in headers), "", ""]
-        await self.send("\r\n".join(lines).encode("latin-1"))
+        await self.send("\r\n".join(lines).encode())
         received = b""
         while b"\r\n\r\n" not in received:
             received += await self._more(received)

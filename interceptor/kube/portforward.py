@@ -11,16 +11,21 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from aiohttp._websocket.mask import _websocket_mask_cython
-
 from interceptor.errors import InterceptorError
 from interceptor.kube.access import Access
-from interceptor.kube.credentials import Credential
+from interceptor.kube.credentials import Credential, explained
 from interceptor.kube.errors import ApiError, Call, PortForwardFailed, Unauthorized, api_error, unreachable
 from interceptor.kube.opening import Answer, Opening
 from interceptor.kube.resources import PODS
 from interceptor.wire.layer import Layer, LayerClosed, LayerError
-from interceptor.wire.websocket import PortForwardLayer
+from interceptor.wire.websocket import Masker, PortForwardLayer, xor_mask
+
+try:
+    from aiohttp._websocket.mask import _websocket_mask_cython as _fast_mask
+except ImportError:  # a platform without aiohttp's C extensions: slow, but it works
+    _fast_mask = xor_mask
+
+_mask: Masker = _fast_mask
 
 # Understood by every API server, old and new. The newer SPDY tunnel offers many connections in one WebSocket, which our
 # own frames do better; v5 is for exec only and refused here.
@@ -91,13 +96,13 @@ async def _upgrade(opening: Opening, access: Access, credential: Credential, pat
     ]
     answer = await opening.ask(f"GET {server.path}{path} HTTP/1.1", headers)
     if answer.status != 101:
-        raise _refusal(answer, call)
+        raise explained(_refusal(answer, call), credential)
     accept = base64.b64encode(hashlib.sha1(key.encode() + _ACCEPT_SALT, usedforsecurity=False).digest()).decode()
     if answer.headers.get("Sec-WebSocket-Accept") != accept:
         raise LayerError("the answer to the WebSocket upgrade has a wrong Sec-WebSocket-Accept")
     if (chosen := answer.headers.get("Sec-WebSocket-Protocol")) != PROTOCOL:
         raise LayerError(f"the WebSocket speaks {chosen or 'no named protocol'} instead of {PROTOCOL}")
-    layer = PortForwardLayer(_websocket_mask_cython)
+    layer = PortForwardLayer(_mask)
     opening.layers.append(layer)
     try:
         return bytes(layer.receive(memoryview(opening.unread())))

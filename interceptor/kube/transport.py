@@ -22,8 +22,8 @@ import aiohttp
 from yarl import URL
 
 from interceptor.kube.access import Access
-from interceptor.kube.credentials import Credential, why_refused
-from interceptor.kube.errors import ApiError, Call, Unauthorized, Unreachable, api_error, unreachable
+from interceptor.kube.credentials import Credential, explained
+from interceptor.kube.errors import ApiError, Call, Unreachable, api_error, unreachable
 from interceptor.kube.opening import refused_by_proxy
 
 RETRIES = 4
@@ -194,7 +194,7 @@ class _Refused(Exception):
 
     def error(self, call: Call, credential: Credential) -> ApiError:
         """The error that the answer stands for."""
-        return _explained(api_error(self.status, self.body, call), credential)
+        return explained(api_error(self.status, self.body, call), credential)
 
 
 async def _keep_refusal(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -211,13 +211,7 @@ async def _refusal(response: aiohttp.ClientResponse, call: Call, credential: Cre
         error.retry_after = float(response.headers.get("Retry-After", ""))
     except ValueError:
         error.retry_after = None
-    return _explained(error, credential)
-
-
-def _explained(error: ApiError, credential: Credential) -> ApiError:
-    if isinstance(error, Unauthorized) and (why := why_refused(credential)):
-        error.message += f": {why}"
-    return error
+    return explained(error, credential)
 
 
 def _pause(error: ApiError | Unreachable, method: str, attempt: int) -> float | None:

@@ -26,10 +26,22 @@ def test_impersonation_is_in_the_headers(access: Accesses) -> None:
 
 
 def test_kubeconfig_can_impersonate(access: Accesses) -> None:
-    assert access(user={"as": "ops", "as-groups": ["a"]}).impersonation == (
+    user = {"as": "ops", "as-groups": ["a"], "as-uid": "7", "as-user-extra": {"scopes": ["x", "y"]}}
+    loaded = access(user=user)
+    assert loaded.user == "ops"
+    assert loaded.impersonation == (
         ("Impersonate-User", "ops"),
         ("Impersonate-Group", "a"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-Extra-scopes", "x"),
+        ("Impersonate-Extra-scopes", "y"),
     )
+    assert access(user=user, as_user="jane").impersonation == (("Impersonate-User", "jane"),)
+
+
+def test_headers_are_one_line(access: Accesses) -> None:
+    with pytest.raises(KubeconfigError, match="Impersonate-User holds characters"):
+        access(as_user="ops\r\nImpersonate-Group: system:masters").headers(Credential())
 
 
 def test_group_needs_a_user(access: Accesses) -> None:

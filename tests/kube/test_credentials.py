@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from interceptor.kube import KubeconfigError
+from interceptor.kube import KubeconfigError, Unauthorized
 from interceptor.kube.config import ClusterEntry, UserEntry
-from interceptor.kube.credentials import Credential, Source, source_for, why_refused
+from interceptor.kube.credentials import Credential, Source, explained, source_for
+from interceptor.kube.errors import Call
 from tests.certificates import Authority
 from tests.kube.plugins import certificate_answer, exec_user, plugin, runs
 
@@ -22,7 +23,7 @@ def source(user: dict[str, Any], folder: Path = Path()) -> Source:
 
 
 async def test_token_is_a_bearer() -> None:
-    assert await source({"token": "t"}).current() == Credential("Bearer t")
+    assert await source({"token": "t\n"}).current() == Credential("Bearer t")
 
 
 async def test_password_is_basic() -> None:
@@ -88,18 +89,23 @@ def test_auth_provider_is_refused() -> None:
         source({"auth-provider": {"name": "gcp"}})
 
 
+def why(credential: Credential) -> str:
+    refused = Unauthorized("refused", status=401, call=Call("get"))
+    return explained(refused, credential).message.removeprefix("refused")
+
+
 def test_expired_certificate_is_told(authority: Authority) -> None:
     old, new = authority.leaf("jane", expired=True), authority.leaf("jane")
-    assert why_refused(Credential("", old.certificate.decode())).startswith("the client certificate expired on 20")
-    assert why_refused(Credential("", new.certificate.decode())) == ""
-    assert why_refused(Credential("", "no PEM")) == ""
+    assert why(Credential("", old.certificate.decode())).startswith(": the client certificate expired on 20")
+    assert why(Credential("", new.certificate.decode())) == ""
+    assert why(Credential("", "no PEM")) == ""
 
 
 def test_expired_token_is_told() -> None:
     def token(claims: object) -> Credential:
         return Credential(f"Bearer e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.x")
 
-    assert why_refused(token({"exp": 1000000000})) == "the token expired on 2001-09-09 01:46 UTC"
-    assert why_refused(token({"exp": 9000000000})) == ""
-    assert why_refused(token([])) == ""
-    assert why_refused(Credential("Bearer opaque")) == ""
+    assert why(token({"exp": 1000000000})) == ": the token expired on 2001-09-09 01:46 UTC"
+    assert why(token({"exp": 9000000000})) == ""
+    assert why(token([])) == ""
+    assert why(Credential("Bearer opaque")) == ""
