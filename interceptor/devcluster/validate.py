@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from interceptor.devcluster import selectors
+from interceptor.devcluster import selection
 from interceptor.devcluster.objects import Object
 from interceptor.devcluster.resources import Resource
 from interceptor.devcluster.status import invalid
@@ -87,7 +87,7 @@ def _workload(obj: Object) -> list[Cause]:
     labels = (template.get("metadata") or {}).get("labels") or {}
     if not spec.get("selector"):
         causes.append(_required("spec.selector"))
-    elif not selectors.matches(spec["selector"], labels):
+    elif not selection.matches(spec["selector"], labels):
         words = "`selector` does not match template `labels`"
         shown = "{" + ",".join(f'"{key}":"{value}"' for key, value in labels.items()) + "}"
         causes.append(("FieldValueInvalid", "spec.template.metadata.labels", f"Invalid value: {shown}: {words}"))

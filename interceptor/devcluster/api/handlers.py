@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from interceptor.devcluster import admission, resources, selectors
+from interceptor.devcluster import admission, resources, selection
 from interceptor.devcluster.api import tables
 from interceptor.devcluster.api.requestinfo import RequestInfo
 from interceptor.devcluster.api.reviews import Reviews
@@ -98,10 +98,10 @@ class Handlers:
         return info.namespace if info.resource and info.resource.namespaced else ""
 
     @staticmethod
-    def _predicate(request: web.Request) -> selectors.Predicate | None:
+    def _predicate(request: web.Request) -> selection.Predicate | None:
         by_label, by_field = request.query.get("labelSelector"), request.query.get("fieldSelector")
-        return selectors.both(
-            selectors.labels(by_label) if by_label else None, selectors.fields(by_field) if by_field else None
+        return selection.both(
+            selection.labels(by_label) if by_label else None, selection.fields(by_field) if by_field else None
         )
 
     def _selected(self, request: web.Request, info: RequestInfo, resource: Resource) -> list[Object]:

@@ -12,7 +12,7 @@ from interceptor.devcluster.api import tables
 from interceptor.devcluster.api.requestinfo import RequestInfo
 from interceptor.devcluster.faults import Stream
 from interceptor.devcluster.objects import Object
-from interceptor.devcluster.selectors import Predicate
+from interceptor.devcluster.selection import Predicate
 from interceptor.devcluster.status import ApiError, gone
 from interceptor.devcluster.store import Change, Feed, Store
 

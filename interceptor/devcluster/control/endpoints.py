@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from interceptor.devcluster import resources, selectors
+from interceptor.devcluster import resources, selection
 from interceptor.devcluster.admission import NODE
 from interceptor.devcluster.control.deployments import owner_reference
 from interceptor.devcluster.control.loop import Controller
@@ -39,7 +39,7 @@ class Endpoints(Controller):
         elif change.resource is resources.PODS:
             labels = [obj["metadata"].get("labels") or {} for obj in (change.obj, change.previous) if obj]
             for service in self.store.list(resources.SERVICES, namespace):
-                if any(selectors.equal_labels(service["spec"].get("selector"), given) for given in labels):
+                if any(selection.equal_labels(service["spec"].get("selector"), given) for given in labels):
                     yield namespace, name_of(service)
 
     def reconcile(self, key: Key) -> float | None:
@@ -55,7 +55,7 @@ class Endpoints(Controller):
             return None  # whoever wrote the Service writes its endpoints
         pods = [
             pod for pod in self.store.list(resources.PODS, namespace)
-            if selectors.equal_labels(selector, pod["metadata"].get("labels") or {}) and (pod["status"].get("podIP"))
+            if selection.equal_labels(selector, pod["metadata"].get("labels") or {}) and (pod["status"].get("podIP"))
             and pod["status"]["phase"] not in ("Succeeded", "Failed")
         ]
         self._endpoints(service, [pod for pod in pods if not deleting(pod)])

@@ -12,9 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SHOP = "interceptor/shop:1"
 _PYTHON_ENV = {"LANG": "C.UTF-8", "PYTHON_VERSION": ".".join(str(part) for part in sys.version_info[:3])}
-_SHOP_PROGRAM = Path(__file__).parent.parent / "shop.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,6 @@ class Images:
             "python:3.*": python,
             "docker.io/library/python:3.*": python,
             "ground/python:3.*": Image(command=("sh",), env=_PYTHON_ENV),
-            SHOP: Image(entrypoint=("python3", str(_SHOP_PROGRAM)), env=_PYTHON_ENV),
         }
 
     def find(self, name: str) -> Image | None:
