@@ -37,15 +37,11 @@ class Outgoing:
 
     def attach(self, sock: socket.socket, early: bytes = b"") -> None:
         """Relay between `sock` (non-blocking, connected) and the pod from now on; the tunnel owns it."""
-        if self._relay.finished:
-            sock.close()
-        else:
-            self._relay.attach(sock, early)
+        self._relay.attach(sock, early)
 
     def abandon(self) -> None:
         """Nobody wants it any more."""
-        if not self._relay.finished:
-            self._relay.reset(Reason.CANCELLED)
+        self._relay.reset(Reason.CANCELLED)
 
 
 class Tunnel:
@@ -55,13 +51,14 @@ class Tunnel:
         self, session: str, local: LocalSide, on_message: Callable[[dict[str, Any]], None] | None = None
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._mux = Mux(AsyncioPoller(self._loop), Role.CLIENT, session, self)
+        self._mux = Mux(AsyncioPoller(self._loop, self._crashed), Role.CLIENT, session, self)
         self._local = local
         self._on_message = on_message
         self._greeted: asyncio.Future[None] = self._loop.create_future()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._asked = 0
         self.ended: asyncio.Future[TunnelLost] = self._loop.create_future()
+        self._shut: asyncio.Future[None] = self._loop.create_future()
 
     @property
     def round_trip(self) -> float:
@@ -96,6 +93,7 @@ class Tunnel:
         def refused(_: Relay, reason: Reason, text: str) -> None:
             if not done.done():
                 done.set_exception(StreamRefused(reason, text))
+                done.exception()        # marked as heard: whoever asked may have stopped waiting
 
         relay.on_accepted, relay.on_refused = accepted, refused
         try:
@@ -105,8 +103,7 @@ class Tunnel:
             relay.reset(Reason.CANCELLED)
             raise StreamRefused(Reason.TIMEOUT, f"{host}:{port}: no answer in {DIAL_TIME:g} s") from None
         except asyncio.CancelledError:
-            if not relay.finished:
-                relay.reset(Reason.CANCELLED)
+            relay.reset(Reason.CANCELLED)
             raise
         relay.on_refused = None
         return Outgoing(relay)
@@ -120,8 +117,8 @@ class Tunnel:
         self._asked += 1
         number = self._asked
         answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._answers[number] = answer
         self._mux.control({"do": action, "id": number, **(fields or {})})
+        self._answers[number] = answer
         try:
             async with asyncio.timeout(seconds):
                 found: dict[str, Any] = await answer
@@ -134,6 +131,19 @@ class Tunnel:
     def close(self, reason: Reason, text: str = "") -> None:
         """End it in order. GOODBYE tells the agent that the session is over; it will not restore anything."""
         self._mux.close(reason, text)
+
+    async def closed(self) -> None:
+        """Return when the socket was given back: the last frames are out, or there was no way to send them."""
+        await asyncio.shield(self._shut)
+
+    def _crashed(self, error: Exception) -> None:
+        """A bug of ours: end the tunnel rather than leave it half alive. The loop's handler gets the traceback."""
+        text = f"internal error: {error!r}"
+        try:
+            self._mux.close(Reason.BROKEN, text)
+        finally:
+            if not self.ended.done():
+                self.mux_ended(Reason.BROKEN, text)
 
     # --- for the mux -------------------------------------------------------------------------------------------
 
@@ -148,7 +158,8 @@ class Tunnel:
 
     def mux_control(self, message: dict[str, Any]) -> None:
         """See MuxUser."""
-        answer = self._answers.get(message.get("reply", 0))
+        number = message.get("reply")
+        answer = self._answers.get(number) if isinstance(number, int) else None
         if answer is not None:
             if not answer.done():
                 answer.set_result(message)
@@ -157,6 +168,8 @@ class Tunnel:
 
     def mux_ended(self, reason: Reason, text: str) -> None:
         """See MuxUser."""
+        if self.ended.done():           # it crashed, and ended again while that was told
+            return
         lost = TunnelLost(reason, text or reason.name.lower())
         futures: list[asyncio.Future[Any]] = [self._greeted, *self._answers.values()]
         for waiting in futures:
@@ -164,3 +177,8 @@ class Tunnel:
                 waiting.set_exception(lost)
                 waiting.exception()     # marked as heard: whoever asked may have stopped waiting
         self.ended.set_result(lost)
+
+    def mux_shut(self) -> None:
+        """See MuxUser."""
+        if not self._shut.done():
+            self._shut.set_result(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -47,7 +48,11 @@ class Dial:
         """Begin; `done` may be called before this returns."""
         while self._left:
             family, address = self._left.pop(0)
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:            # out of descriptors, or a family that the system lacks
+                self._error = error
+                continue
             sock.setblocking(False)
             try:
                 code = sock.connect_ex(address)
@@ -91,7 +96,8 @@ class Dial:
 
     def _finish(self, sock: socket.socket | None) -> None:
         assert sock is not None
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):      # macOS: it was reset already; reading will say so
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._done(sock, None)
 
     def _let_go(self, *, close: bool = False) -> socket.socket | None:

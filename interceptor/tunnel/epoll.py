@@ -13,20 +13,24 @@ from collections import deque
 from collections.abc import Callable
 
 Callback = Callable[[], None]
+MOST_CANCELLED = 100
 
 
 class EpollTimer:
     """A `Timer`; ordered by its time, then by its number."""
 
-    __slots__ = ("at", "callback", "number")
+    __slots__ = ("_poller", "at", "callback", "number")
 
-    def __init__(self, at: float, number: int, callback: Callback) -> None:
+    def __init__(self, poller: EpollPoller, at: float, number: int, callback: Callback) -> None:
+        self._poller = poller
         self.at, self.number = at, number
         self.callback: Callback | None = callback
 
     def cancel(self) -> None:
-        """See Timer. The heap drops it when its time comes."""
-        self.callback = None
+        """See Timer."""
+        if self.callback is not None:
+            self.callback = None
+            self._poller.timer_cancelled()
 
     def __lt__(self, other: EpollTimer) -> bool:
         return (self.at, self.number) < (other.at, other.number)
@@ -41,6 +45,7 @@ class EpollPoller:
         self._soon: deque[Callback] = deque()
         self._timers: list[EpollTimer] = []
         self._count = 0
+        self._cancelled = 0         # timers in the heap that will not be called
         self._stopped = False
 
     def readable(self, fd: int, callback: Callback | None) -> None:
@@ -58,9 +63,17 @@ class EpollPoller:
     def call_later(self, seconds: float, callback: Callback) -> EpollTimer:
         """See Poller."""
         self._count += 1
-        timer = EpollTimer(self.now() + seconds, self._count, callback)
+        timer = EpollTimer(self, self.now() + seconds, self._count, callback)
         heapq.heappush(self._timers, timer)
         return timer
+
+    def timer_cancelled(self) -> None:
+        """Thousands of connections a second each set timers and cancel them: they may not pile up for ten seconds."""
+        self._cancelled += 1
+        if self._cancelled > MOST_CANCELLED and self._cancelled * 2 > len(self._timers):
+            self._timers = [timer for timer in self._timers if timer.callback is not None]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
 
     def now(self) -> float:
         """See Poller."""
@@ -83,19 +96,23 @@ class EpollPoller:
     def turn(self) -> None:
         """One pass."""
         watched = self._watched
-        for fd, mask in self._epoll.poll(self._patience(), 256):
-            callbacks = watched.get(fd)
+        # A callback may close a descriptor and open another that gets its number: what was reported is for the old one.
+        ready = [(fd, mask, watched.get(fd)) for fd, mask in self._epoll.poll(self._patience(), 256)]
+        for fd, mask, callbacks in ready:
             if callbacks is None:
                 continue
             broken = mask & (select.EPOLLHUP | select.EPOLLERR)
-            if (mask & select.EPOLLIN or broken) and callbacks[0] is not None:
+            if (mask & select.EPOLLIN or broken) and callbacks[0] is not None and watched.get(fd) is callbacks:
                 callbacks[0]()
             if (mask & select.EPOLLOUT or broken) and callbacks[1] is not None and watched.get(fd) is callbacks:
                 callbacks[1]()
         while self._timers and self._timers[0].at <= self.now():
-            callback = heapq.heappop(self._timers).callback
+            timer = heapq.heappop(self._timers)
+            callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()
+            else:
+                self._cancelled -= 1
         for _ in range(len(self._soon)):
             self._soon.popleft()()
 
@@ -104,6 +121,7 @@ class EpollPoller:
             return 0
         while self._timers and self._timers[0].callback is None:
             heapq.heappop(self._timers)
+            self._cancelled -= 1
         return max(0.0, self._timers[0].at - self.now()) if self._timers else -1
 
     def _watch(self, fd: int, which: int, callback: Callback | None) -> None:

@@ -37,6 +37,9 @@ class LinkUser(Protocol):
     def link_lost(self, text: str) -> None:
         """The socket or a layer ended; called once, nothing follows. Not called for what `close` began."""
 
+    def link_shut(self) -> None:
+        """The socket was given back; called once, after a loss or `close`."""
+
 
 class Link:
     """Owns `sock` (non-blocking, connected) and `layers` (outermost first)."""
@@ -57,11 +60,6 @@ class Link:
         self.backlog = 0                # bytes accepted and not yet taken by the socket
         self.full = False
         self.received_at = poller.now()
-
-    @property
-    def shut(self) -> bool:
-        """Whether the socket was given back."""
-        return self._closed
 
     def start(self, early: bytes = b"") -> None:
         """Begin; `early` was read by whoever opened the socket, and decoded by those layers that are ready by now."""
@@ -263,6 +261,7 @@ class Link:
             self._poller.readable(self._sock.fileno(), None)
             self._poller.writable(self._sock.fileno(), None)
             self._sock.close()
+            self._user.link_shut()
 
 
 def _broke(error: OSError) -> str:

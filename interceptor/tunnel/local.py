@@ -35,13 +35,14 @@ class LocalSide:
 
     def connect(self, mux: Mux, relay: Relay, target: dict[str, Any]) -> None:
         """Answer a stream that an agent opened: `{"port": pod port, "peer": caller, "probe": true?}`."""
-        door = self._doors.get(target.get("port", 0))
+        port = target.get("port")
+        door = self._doors.get(port) if isinstance(port, int) else None
         if self._closed:
             mux.refuse(relay, Reason.GONE, self._closed)
         elif door is None:
-            mux.refuse(relay, Reason.DENIED, f"port {target.get('port')} is not intercepted")
+            mux.refuse(relay, Reason.DENIED, f"port {port} is not intercepted")
         else:
-            door.connect(mux, relay, patient=not target.get("probe"))
+            door.connect(mux, relay, mux.poller.now() + (0 if target.get("probe") else door.hold))
 
     def close(self, why: str) -> None:
         """The local process is gone for good: who waits, and who still comes, is sent back with GONE."""
@@ -56,17 +57,18 @@ class _Door:
     def __init__(self, poller: Poller, addresses: Sequence[Address], hold: float, on_change: OnChange) -> None:
         self._poller = poller
         self._addresses = addresses
-        self._hold = hold
+        self.hold = hold
         self._on_change = on_change
         host, self._port = addresses[0][1]
         self._name = f"{host}:{self._port}"
         self._open: bool | None = None
-        self._waiting: dict[Relay, tuple[Mux, Timer]] = {}
+        self._waiting: dict[Relay, tuple[Mux, float, Timer]] = {}       # until when, and who tells us so
         self._knocking: Timer | None = None
+        self._closed = ""
 
-    def connect(self, mux: Mux, relay: Relay, *, patient: bool) -> None:
-        done = functools.partial(self._dialled, mux, relay, patient)
-        dial = Dial(self._poller, self._addresses, DIAL_TIME, done)
+    def connect(self, mux: Mux, relay: Relay, deadline: float) -> None:
+        done = functools.partial(self._dialled, mux, relay, deadline)
+        dial = Dial(mux.poller, self._addresses, DIAL_TIME, done)
         relay.on_finished = lambda _: dial.cancel()
         dial.start()
 
@@ -74,14 +76,15 @@ class _Door:
         if self._knocking is not None:
             self._knocking.cancel()
             self._knocking = None
+        self._closed = why
         waiting, self._waiting = self._waiting, {}
-        for relay, (mux, timer) in waiting.items():
+        for relay, (mux, _, timer) in waiting.items():
             timer.cancel()
             relay.on_finished = None
             mux.refuse(relay, Reason.GONE, why)
 
     def _dialled(
-        self, mux: Mux, relay: Relay, patient: bool, sock: socket.socket | None, error: OSError | None
+        self, mux: Mux, relay: Relay, deadline: float, sock: socket.socket | None, error: OSError | None
     ) -> None:
         relay.on_finished = None
         if sock is not None:
@@ -92,14 +95,17 @@ class _Door:
         assert error is not None
         if reason_of(error) is Reason.REFUSED:
             self._changed(False)
-            if patient:
-                self._wait(mux, relay)
+            if self._closed:
+                mux.refuse(relay, Reason.GONE, self._closed)
+                return
+            if deadline > self._poller.now():
+                self._wait(mux, relay, deadline)
                 return
         mux.refuse(relay, reason_of(error), f"{self._name} on the developer's machine: {error.strerror}")
 
-    def _wait(self, mux: Mux, relay: Relay) -> None:
+    def _wait(self, mux: Mux, relay: Relay, deadline: float) -> None:
         late = functools.partial(self._late, relay)
-        self._waiting[relay] = mux, self._poller.call_later(self._hold, late)
+        self._waiting[relay] = mux, deadline, self._poller.call_later(deadline - self._poller.now(), late)
         relay.on_finished = self._left
         if self._knocking is None:
             self._knocking = self._poller.call_later(KNOCK_EVERY, self._knock)
@@ -107,12 +113,12 @@ class _Door:
     def _left(self, relay: Relay) -> None:
         waiting = self._waiting.pop(relay, None)
         if waiting is not None:
-            waiting[1].cancel()
+            waiting[2].cancel()
 
     def _late(self, relay: Relay) -> None:
-        mux, _ = self._waiting.pop(relay)
+        mux, *_ = self._waiting.pop(relay)
         relay.on_finished = None
-        text = f"nothing listens on {self._name} on the developer's machine (waited {self._hold:g} s)"
+        text = f"nothing listens on {self._name} on the developer's machine (waited {self.hold:g} s)"
         mux.refuse(relay, Reason.REFUSED, text)
 
     def _knock(self) -> None:
@@ -128,7 +134,7 @@ class _Door:
         self._changed(True)
         if self._waiting:
             relay = next(iter(self._waiting))       # the knock is as good a connection as any
-            mux, timer = self._waiting.pop(relay)
+            mux, _deadline, timer = self._waiting.pop(relay)
             timer.cancel()
             relay.on_finished = None
             mux.accept(relay, sock)
@@ -138,11 +144,11 @@ class _Door:
 
     def _let_in(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for relay, (mux, timer) in waiting.items():
+        for relay, (mux, deadline, timer) in waiting.items():
             timer.cancel()
-            self.connect(mux, relay, patient=True)
+            self.connect(mux, relay, deadline)
 
     def _changed(self, is_open: bool) -> None:
-        if self._open is not is_open:
+        if self._open is not is_open and not self._closed:
             self._open = is_open
             self._on_change(self._port, is_open)

@@ -43,6 +43,9 @@ class MuxUser(Protocol):
     def mux_ended(self, reason: Reason, text: str) -> None:
         """The tunnel is over, whoever ended it; every relay was told. Called once."""
 
+    def mux_shut(self) -> None:
+        """Its socket was given back: the last frames are out, or can't get out. Called once, a second later at most."""
+
 
 class Mux:
     """One end of one tunnel."""
@@ -108,11 +111,6 @@ class Mux:
         self._end(reason, text)
 
     # --- for relays ------------------------------------------------------------------------------------------
-
-    @property
-    def shut(self) -> bool:
-        """Whether the socket was given back: some time after the end, when the last frames are out."""
-        return self._link is None or self._link.shut
 
     @property
     def full(self) -> bool:
@@ -200,6 +198,10 @@ class Mux:
         """See LinkUser."""
         self._end(Reason.GONE, text)
 
+    def link_shut(self) -> None:
+        """See LinkUser."""
+        self._user.mux_shut()
+
     # --- one per event ---------------------------------------------------------------------------------------
 
     def _on_hello(self, _: events.HelloReceived) -> None:
@@ -274,6 +276,8 @@ class Mux:
             if self._greeted and self.connection.waiting:
                 self._link.send(self.connection.take())
             self._link.close(flush=reason not in (Reason.GONE, Reason.SILENCE))
+        else:
+            self._user.mux_shut()
         self._waiting.clear()
         for relay in list(self.relays.values()):
             relay.stream_reset(Reason.GONE, text)
