@@ -7,6 +7,7 @@ outbound connects for the local process, guard restores the workload when the cl
 from __future__ import annotations
 
 import functools
+import resource
 import signal
 import socket
 import sys
@@ -32,10 +33,12 @@ def main() -> int:
     """Run until SIGTERM; 0 after an orderly end."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else sys.argv[0]).absolute()
     config = configuration.read(folder if folder.is_dir() else folder.parent)
+    raise_limit()
     poller = EpollPoller()
     workers = Workers(poller)
     inbound = Inbound(poller, config.hold)
-    guard = Guard(poller, workers, config, inbound.hand_over)
+    # Threads of its own: a thousand slow look-ups of the local process may not keep it from restoring.
+    guard = Guard(poller, Workers(poller), config, inbound.hand_over)
 
     tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), guard.tunnel)
     listeners = [
@@ -50,6 +53,12 @@ def main() -> int:
     say(f"session {config.session}: listening on {', '.join(map(str, config.ports))}")
     poller.run()
     return 0
+
+
+def raise_limit() -> None:
+    """As many descriptors as we may have: each connection holds one, and a usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def on_signal(poller: EpollPoller, begin_end: Callable[[], None]) -> None:

@@ -58,6 +58,10 @@ class Api:
             connection.close()
         if response.status >= 300:
             raise ApiError(response.status, text[:200].decode(errors="replace"))
-        value = json.loads(text)
-        assert isinstance(value, dict)
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise OSError("the API server's answer is no JSON") from error
+        if not isinstance(value, dict):
+            raise OSError("the API server's answer is no object")
         return value

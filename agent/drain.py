@@ -46,8 +46,7 @@ class Drain:
 
     def _check(self) -> None:
         if not self._inbound.busy:
-            self._tunnels.close()
-            self._poller.call_soon(self._poller.stop)
+            self._tunnels.close(self._poller.stop)
             return
         self._moved = self._inbound.end_idle(self._moved)
         self._poller.call_later(IDLE, self._check)

@@ -17,7 +17,7 @@ from agent.journal import say
 from agent.watchdog import Watchdog
 from agent.workers import Workers
 from interceptor.swap import SESSION_ANNOTATION, json_patch, precondition, record_of, restore
-from interceptor.tunnel.poller import Poller
+from interceptor.tunnel.poller import Poller, Timer
 from interceptor.wire.reasons import Reason
 
 LOOK_EVERY = 0.5
@@ -46,6 +46,7 @@ class Guard:
         self._api = Api(config.folder)
         self._watchdog = Watchdog(config.lost_after, config.silent_after)
         self._looking = False
+        self._timer: Timer | None = None
         self._hand_over = hand_over
         self._handed: list[str] = []
 
@@ -61,13 +62,16 @@ class Guard:
             self._look()
 
     def _look(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()            # a tunnel that came and went has begun a look of its own
+            self._timer = None
         if self._watchdog.watching and not self._looking:
             self._looking = True
             self._workers.run(self._read_lease, self._looked)
 
     def _read_lease(self) -> tuple[Outcome, str]:
         try:
-            spec = self._api.get(self._config.lease).get("spec", {})
+            spec = self._api.get(self._config.lease).get("spec") or {}
         except ApiError as error:
             if error.status == 404:
                 return Outcome.ENDED, "the session's Lease is gone"
@@ -95,11 +99,14 @@ class Guard:
             self._restore(text)
         elif outcome is Outcome.UNSEEN:
             self._watchdog.unseen()
-            self._poller.call_later(LOOK_EVERY, self._look)
+            self._look_later(LOOK_EVERY)
         elif self._watchdog.seen(text, self._poller.now()):
             self._restore(f"{self._config.holder} is gone")
         else:
-            self._poller.call_later(LOOK_EVERY, self._look)
+            self._look_later(LOOK_EVERY)
+
+    def _look_later(self, seconds: float) -> None:
+        self._timer = self._poller.call_later(seconds, self._look)
 
     def _restore(self, why: str) -> None:
         say(f"{why}: restoring the workload")
@@ -139,7 +146,7 @@ class Guard:
             self._find_restored()
         elif isinstance(error, (ApiError, OSError)):
             say(f"restoring failed, trying again: {error}")
-            self._poller.call_later(LOOK_EVERY * 2, self._look)
+            self._look_later(LOOK_EVERY * 2)
         else:
             raise error
 

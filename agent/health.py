@@ -23,18 +23,16 @@ class Health:
     def __init__(self, poller: Poller, is_ready: Callable[[], bool]) -> None:
         self._poller = poller
         self._is_ready = is_ready
-        self._open = 0
+        self._open: dict[_Request, None] = {}       # in the order in which they came
 
     def arrived(self, sock: socket.socket, _: tuple[str, int]) -> None:
-        """A probe connects."""
-        if self._open >= MOST_AT_ONCE:
-            sock.close()
-            return
-        self._open += 1
-        _Request(self._poller, sock, self._answer)
+        """A probe connects. Whoever says nothing for long makes room: others in the cluster may not starve the kubelet."""
+        if len(self._open) >= MOST_AT_ONCE:
+            next(iter(self._open)).end()
+        self._open[_Request(self._poller, sock, self._answer)] = None
 
-    def _answer(self, head: bytes) -> bytes:
-        self._open -= 1
+    def _answer(self, request: _Request, head: bytes) -> bytes:
+        del self._open[request]
         path = head.split(b" ", 2)[1:2]
         good = path in ([b"/live"], [b"/started"]) or (path == [b"/ready"] and self._is_ready())
         status, body = ("200 OK", "ok\n") if good else ("503 Service Unavailable", "not ready\n")
@@ -47,10 +45,10 @@ class Health:
 class _Request:
     """One probe: read a head, answer, close. Always ends within PATIENCE."""
 
-    def __init__(self, poller: Poller, sock: socket.socket, answer: Callable[[bytes], bytes]) -> None:
+    def __init__(self, poller: Poller, sock: socket.socket, answer: Callable[[_Request, bytes], bytes]) -> None:
         self._poller, self._sock, self._answer = poller, sock, answer
         self._head = b""
-        self._timer: Timer = poller.call_later(PATIENCE, self._end)
+        self._timer: Timer = poller.call_later(PATIENCE, self.end)
         poller.readable(sock.fileno(), self._read)
 
     def _read(self) -> None:
@@ -62,11 +60,12 @@ class _Request:
             data = b""
         self._head += data
         if not data or b"\r\n\r\n" in self._head or len(self._head) >= MOST_HEAD:
-            self._timer.cancel()
-            self._end()
+            self.end()
 
-    def _end(self) -> None:
-        answer = self._answer(self._head)
+    def end(self) -> None:
+        """Answer what was asked, or with 503 what was not, and close."""
+        self._timer.cancel()
+        answer = self._answer(self, self._head)
         self._poller.readable(self._sock.fileno(), None)
         with contextlib.suppress(OSError):  # the kubelet gave up: it counts that as a failure by itself
             self._sock.send(answer)         # fits any socket buffer

@@ -44,6 +44,8 @@ class Inbound:
         self._paused = False                            # the local process is gone for good: wait for a handover
         self._pods: itertools.cycle[str] | None = None  # addresses to hand over to
         self._waiting: dict[Caller, Timer] = {}
+        self._callers: set[Caller] = set()              # whom nobody has accepted: waiting, offered, being handed over
+        self._refusals: set[Refusal] = set()
         self._relays: set[Relay] = set()
         self._splices: set[Splice] = set()
         self._why = "the developer's machine is not connected yet"
@@ -52,14 +54,16 @@ class Inbound:
     @property
     def busy(self) -> int:
         """Connections that are not over."""
-        return len(self._waiting) + len(self._relays) + len(self._splices)
+        return len(self._callers) + len(self._refusals) + len(self._relays) + len(self._splices)
 
     def arrived(self, port: int, sock: socket.socket, peer: tuple[str, int]) -> None:
         """A new connection."""
+        caller = Caller(sock, port, peer, self._poller.now() + self._hold)
+        self._callers.add(caller)
         if len(self._waiting) >= MOST_WAITING:
-            Refusal(self._poller, sock, f"{MOST_WAITING} connections are waiting already; {self._why}")
-            return
-        self._route(Caller(sock, port, peer, self._poller.now() + self._hold))
+            self._refuse(caller, f"{MOST_WAITING} connections are waiting already; {self._why}")
+        else:
+            self._route(caller)
 
     # --- where to ----------------------------------------------------------------------------------------------
 
@@ -108,7 +112,10 @@ class Inbound:
         self._refuse(caller, f"waited {self._hold:g} s; {self._why}")
 
     def _refuse(self, caller: Caller, text: str) -> None:
-        Refusal(self._poller, caller.sock, text)
+        self._callers.discard(caller)
+        refusal = Refusal(self._poller, caller.sock, text, self._refusals.discard)
+        self._refusals.add(refusal)
+        refusal.start()
 
     # --- to the developer --------------------------------------------------------------------------------------
 
@@ -118,25 +125,34 @@ class Inbound:
             target["probe"] = True
         relay = mux.open(target)
         relay.on_accepted = functools.partial(self._accepted, caller)
-        relay.on_refused = functools.partial(self._refused, caller)
+        relay.on_refused = functools.partial(self._refused, caller, mux)
         relay.on_finished = self._finished
         self._relays.add(relay)
 
     def _accepted(self, caller: Caller, relay: Relay) -> None:
+        self._callers.discard(caller)
         relay.on_refused = None
         relay.attach(caller.sock)
         if caller.peer in self.probes:
             self.probes.pop(caller.peer)("")
 
-    def _refused(self, caller: Caller, _: Relay, reason: Reason, text: str) -> None:
+    def _refused(self, caller: Caller, mux: Mux, _: Relay, reason: Reason, text: str) -> None:
         if caller.peer in self.probes:
+            self._callers.discard(caller)
             caller.sock.close()
             self.probes.pop(caller.peer)(text)
         elif reason is Reason.GONE:
             self._why = text
-            self._poller.call_soon(functools.partial(self._route, caller))
+            self._poller.call_soon(functools.partial(self._sent_back, caller, mux))
         else:
             self._refuse(caller, text)
+
+    def _sent_back(self, caller: Caller, mux: Mux) -> None:
+        """The tunnel is gone, or it is up and nobody is left behind it: then a handover is to come, not another try."""
+        if self._pods is None and self._mux is mux:
+            self._wait(caller)
+        else:
+            self._again(caller)
 
     def _finished(self, relay: Relay) -> None:
         self._relays.discard(relay)
@@ -154,6 +170,7 @@ class Inbound:
             self._why = f"the restored pods do not answer ({error.strerror})"
             self._poller.call_later(0.2, functools.partial(self._again, caller))
             return
+        self._callers.discard(caller)
         splice: Splice
         splice = Splice(self._poller, caller.sock, sock, lambda: self._splices.discard(splice))
         self._splices.add(splice)
@@ -167,8 +184,11 @@ class Inbound:
     # --- the end -----------------------------------------------------------------------------------------------
 
     def end_idle(self, seen: dict[Relay, int]) -> dict[Relay, int]:
-        """Half-close connections on which nothing moved since `seen` was returned by the last call."""
+        """Half-close connections on which nothing moved since `seen` was returned by the last call.
+
+        Not those whose last bytes came from the caller: there an answer is still to come, however long it takes.
+        """
         for relay, moved in seen.items():
-            if relay in self._relays and relay.moved == moved and relay.answered:
+            if relay in self._relays and relay.moved == moved and relay.sock is not None and not relay.asking:
                 relay.end()
         return {relay: relay.moved for relay in self._relays}

@@ -40,9 +40,10 @@ class Probe:
             self._done({"ok": True, "ms": round((self._poller.now() - self._began) * 1000, 1)})
             return
         port = self._left.pop(0)
-        sock = self._sock = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
         try:
+            sock = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_STREAM)
+            self._sock = sock
+            sock.setblocking(False)
             sock.bind((self._host, 0))
             self._name = sock.getsockname()[:2]
             self._inbound.probes[self._name] = self._heard      # before it connects: the listener must know it

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 
 from interceptor.tunnel.poller import Poller, Timer
+from interceptor.tunnel.relay import reset
 
-LINGER = 2.0
+FIRST_WORDS = 1.0       # seconds for a caller to say what it speaks: its request may be on its way
+LINGER = 2.0            # seconds for it to read the answer
+AGAIN = 0.05
 _METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE ")
 _PREFACE = b"PRI * HTTP/2.0"
 _SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
@@ -15,24 +19,59 @@ _INTERNAL_ERROR = 2
 
 
 class Refusal:
-    """Answers, then waits until the caller has read it: closing at once would reset the answer away."""
+    """Hears how the caller begins, answers, then waits until it has read that: closing at once would reset it away."""
 
-    def __init__(self, poller: Poller, sock: socket.socket, text: str) -> None:
+    def __init__(self, poller: Poller, sock: socket.socket, text: str, ended: Callable[[Refusal], None]) -> None:
         self._poller = poller
         self._sock = sock
-        answer = _answer(_peek(sock), text)
+        self._text = text
+        self._ended = ended
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Begin; `ended` may be called before this returns."""
+        self._timer = self._poller.call_later(FIRST_WORDS, self._reset)
+        self._poller.readable(self._sock.fileno(), self._hear)
+
+    def _hear(self) -> None:
+        try:
+            opening = self._sock.recv(len(_PREFACE), socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:             # the caller is gone: nobody is left to tell
+            self._reset()
+            return
+        answer = _answer(opening, self._text)
+        if not answer and opening and _may_become_http(opening):
+            # Level-triggered: what is peeked at is reported again and again. One short look later is enough.
+            self._poller.readable(self._sock.fileno(), None)
+            self._poller.call_later(AGAIN, self._hear_again)
+            return
         try:
             if answer:
-                sock.send(answer)
-                sock.shutdown(socket.SHUT_WR)
-        except OSError:             # the caller is gone: nobody is left to tell
+                self._sock.send(answer)
+                self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
             answer = b""
-        if answer:
-            self._timer: Timer = poller.call_later(LINGER, self._end)
-            poller.readable(sock.fileno(), self._discard)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            sock.close()
+        if not answer:
+            self._reset()
+            return
+        assert self._timer is not None
+        self._timer.cancel()
+        self._timer = self._poller.call_later(LINGER, self._end)
+        self._poller.readable(self._sock.fileno(), self._discard)
+
+    def _hear_again(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._poller.readable(self._sock.fileno(), self._hear)
+
+    def _reset(self) -> None:
+        """Not HTTP, or nothing at all: a reset says that it failed, an end of file might pass for an empty answer."""
+        assert self._timer is not None
+        self._timer.cancel()
+        self._poller.readable(self._sock.fileno(), None)
+        reset(self._sock)
+        self._ended(self)
 
     def _discard(self) -> None:
         try:
@@ -42,19 +81,18 @@ class Refusal:
         except OSError:
             over = True
         if over:
-            self._timer.cancel()
             self._end()
 
     def _end(self) -> None:
+        assert self._timer is not None
+        self._timer.cancel()
         self._poller.readable(self._sock.fileno(), None)
         self._sock.close()
+        self._ended(self)
 
 
-def _peek(sock: socket.socket) -> bytes:
-    try:
-        return sock.recv(len(_PREFACE), socket.MSG_PEEK)
-    except OSError:                 # nothing sent yet, or gone
-        return b""
+def _may_become_http(opening: bytes) -> bool:
+    return any(begin.startswith(opening) for begin in (*_METHODS, _PREFACE))
 
 
 def _answer(opening: bytes, text: str) -> bytes:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from interceptor.tunnel.poller import Poller
+from interceptor.tunnel.relay import reset
 
 CHUNK = 64 * 1024
 
@@ -25,16 +26,20 @@ class Splice:
         """One direction is done."""
         self._open -= 1
         if self._open == 0:
+
             self.close()
 
-    def close(self) -> None:
-        """End both."""
+    def close(self, *, broken: bool = False) -> None:
+        """End both; a reset on one side is one on the other."""
         if self._open >= 0:
             self._open = -1
             for sock in self._sockets:
                 self._poller.readable(sock.fileno(), None)
                 self._poller.writable(sock.fileno(), None)
-                sock.close()
+                if broken:
+                    reset(sock)
+                else:
+                    sock.close()
             self._ended()
 
 
@@ -52,14 +57,14 @@ class _Way:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            self._splice.close()
+            self._splice.close(broken=True)
             return
         if not data:
             self._poller.readable(self._source.fileno(), None)
             try:
                 self._target.shutdown(socket.SHUT_WR)
             except OSError:
-                self._splice.close()
+                self._splice.close(broken=True)
                 return
             self._splice.way_ended()
             return
@@ -72,7 +77,7 @@ class _Way:
         except (BlockingIOError, InterruptedError):
             pass                    # all of it waits
         except OSError:
-            self._splice.close()
+            self._splice.close(broken=True)
             return
         waiting = bool(self._held)
         self._poller.readable(self._source.fileno(), None if waiting else self._read)

@@ -7,13 +7,13 @@ one: the client came back before we noticed that it had gone.
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
 
 from agent.config import Config
+from agent.environment import environment
 from agent.inbound import Inbound
 from agent.journal import say
 from agent.outbound import Outbound
@@ -22,10 +22,11 @@ from interceptor.tunnel.mux import Mux
 from interceptor.tunnel.poller import Poller
 from interceptor.tunnel.relay import Relay
 from interceptor.wire.connection import Role
+from interceptor.wire.errors import LocalProtocolError
 from interceptor.wire.reasons import Reason
 from interceptor.wire.tls import TlsLayer
 
-MOST_STRANGERS = 16     # connections that have not greeted yet: a slow-loris holds these, not us
+MOST_STRANGERS = 16     # connections that have not greeted yet: a slow-loris holds these for a while, not us
 
 
 def server_context(config: Config) -> ssl.SSLContext:
@@ -52,24 +53,25 @@ class Tunnels:
         self._outbound = outbound
         self._on_change = on_change         # (is up, why it ended)
         self._context = server_context(config)
-        self._strangers: set[_Tunnel] = set()
+        self._strangers: dict[_Tunnel, None] = {}       # in the order in which they came
         self._live: _Tunnel | None = None
         self.armed = False                  # the client said that callers may come
 
     def arrived(self, sock: socket.socket, _: tuple[str, int]) -> None:
         """Somebody connected to the tunnel port."""
-        if len(self._strangers) >= MOST_STRANGERS:
-            say("too many connections that do not greet; one was refused")
-            sock.close()
-            return
+        if len(self._strangers) >= MOST_STRANGERS:      # the oldest makes room: the next may be the client
+            next(iter(self._strangers)).mux.close(Reason.GONE, "too many connections that do not greet")
         tunnel = _Tunnel(self)
-        self._strangers.add(tunnel)
+        self._strangers[tunnel] = None
         tunnel.mux = Mux(self._poller, Role.AGENT, self._config.session, tunnel)
         tunnel.mux.start(sock, [TlsLayer(self._context, server_side=True, server_hostname=None)])
 
-    def close(self) -> None:
-        """End in order: this pod is going."""
-        if self._live is not None:
+    def close(self, then: Callable[[], None]) -> None:
+        """End in order, as this pod is going; `then` is called when the client has been told."""
+        if self._live is None:
+            then()
+        else:
+            self._live.then = then
             self._live.mux.close(Reason.GOODBYE, "the pod ends")
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -81,7 +83,7 @@ class Tunnels:
 
     def greeted(self, tunnel: _Tunnel) -> None:
         """A tunnel is up: it is the one from now on."""
-        self._strangers.discard(tunnel)
+        self._strangers.pop(tunnel, None)
         before, self._live = self._live, tunnel
         if before is not None:
             before.mux.close(Reason.REPLACED, "a newer tunnel took over")
@@ -91,13 +93,14 @@ class Tunnels:
 
     def ended(self, tunnel: _Tunnel, reason: Reason, text: str) -> None:
         """A tunnel is over."""
-        self._strangers.discard(tunnel)
+        stranger = tunnel in self._strangers
+        self._strangers.pop(tunnel, None)
         if self._live is tunnel:
             self._live = None
             say(f"the developer's machine is gone: {text or reason.name}")
             self._inbound.tunnel_down(text)
             self._on_change(False, reason)
-        elif reason is not Reason.REPLACED:
+        elif stranger:
             say(f"a connection to the tunnel port was refused: {text}")
 
     def asked(self, tunnel: _Tunnel, message: dict[str, Any]) -> None:
@@ -107,16 +110,14 @@ class Tunnels:
             self.armed = True
             tunnel.mux.control({"reply": number})
         elif action == "environment":
-            environ = {name.decode(errors="surrogateescape"): value.decode(errors="surrogateescape")
-                       for name, value in os.environb.items()}
-            tunnel.mux.control({"reply": number, "environ": environ})
+            tunnel.reply(number, {"environ": environment()})
         elif action == "probe":
             Probe(self._poller, self._config, self._inbound, lambda result: tunnel.reply(number, result)).start()
         elif action == "pause":
             self._inbound.pause(str(message.get("why", "the local process has ended")))
             tunnel.mux.control({"reply": number})
         elif action == "handover":
-            self._inbound.hand_over([str(pod) for pod in message.get("pods", [])])
+            self._inbound.hand_over([str(pod) for pod in message.get("pods") or []])
             tunnel.mux.control({"reply": number})
         else:
             tunnel.mux.control({"reply": number, "error": f"this agent can't do {action!r}"})
@@ -134,11 +135,15 @@ class _Tunnel:
     def __init__(self, tunnels: Tunnels) -> None:
         self._tunnels = tunnels
         self._over = False
+        self.then: Callable[[], None] = _nothing
 
     def reply(self, number: object, result: dict[str, Any]) -> None:
         """Answer a question later, if its tunnel still lives."""
         if not self._over:
-            self.mux.control({"reply": number, **result})
+            try:
+                self.mux.control({"reply": number, **result})
+            except LocalProtocolError as error:
+                self.mux.control({"reply": number, "error": str(error)})
 
     def mux_greeted(self) -> None:
         """See MuxUser."""
@@ -156,3 +161,11 @@ class _Tunnel:
         """See MuxUser."""
         self._over = True
         self._tunnels.ended(self, reason, text)
+
+    def mux_shut(self) -> None:
+        """See MuxUser."""
+        self.then()
+
+
+def _nothing() -> None:
+    """Nobody waits for the end."""
