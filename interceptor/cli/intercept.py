@@ -52,13 +52,19 @@ class InterceptCommand(click.Command):
         return super().shell_complete(ctx, incomplete)
 
 
+def _complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    from interceptor.cli.complete import targets
+
+    return targets(ctx.params, incomplete)
+
+
 @click.command(
     cls=InterceptCommand,
     short_help="Run a workload's traffic on this machine.",
     context_settings={"help_option_names": ["-h", "--help"], "allow_extra_args": True},
     epilog="Exit status: COMMAND's own; without one 0; 1 error, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.",
 )
-@click.argument("target")
+@click.argument("target", shell_complete=_complete_target)
 @click.option(
     "-p", "--port", "ports", type=Port(), multiple=True, metavar="[LOCAL:]POD",
     help="The pod's port, a number or a name, and the local one if it differs. Several allowed; without any, "
