@@ -129,7 +129,7 @@ class ExecPlugin:
                 lines = group.create_task(_last_line(process.stderr, interactive), name="exec plugin's stderr")
                 status = await process.wait()
         except TimeoutError as error:
-            raise self._error(f"gave no answer in {SILENT_LIMIT:.0f} s") from error
+            raise self._error(f"gave no answer in {SILENT_LIMIT:g} s") from error
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -273,7 +273,7 @@ async def test_odd_servers_are_left(access: Accesses, speech: bytes) -> None:
     began = time.monotonic()
     with pytest.raises(Unreachable, match=r"did not answer in time|is not HTTP"):
         await opened(access(cluster={"server": url}), within=0.3)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     server.close()
     await server.wait_closed()
 

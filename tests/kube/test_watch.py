@@ -112,8 +112,8 @@ async def test_broken_server_is_asked_ever_more_rarely(cluster: Cluster, server:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await anext(events)
-    # Pauses double from 10 to 20 ms on, half of each by chance: about 7 fit in a second.
-    assert 4 <= len(server.seen) <= 9
+    # Pauses double from 10 to 20 ms on, half of each by chance: about 7 fit in a second, fewer on a busy machine.
+    assert 2 <= len(server.seen) <= 9
 
 
 async def test_failures_in_the_middle_pass(cluster: Cluster, server: ApiServer) -> None:
@@ -165,7 +165,7 @@ async def test_leaving_ends_the_connection(cluster: Cluster, server: ApiServer) 
     server.answer(PATH, listing(5), endless)
     async with aclosing(cluster.watch(PODS, "shop")) as events:
         await take(events, 2)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(5):
         await ended.wait()
 
 
@@ -175,7 +175,7 @@ async def test_silence_is_noticed(cluster: Cluster, server: ApiServer, monkeypat
     began = time.monotonic()
     async with aclosing(cluster.watch(PODS, "shop")) as events:
         assert await take(events, 2) == ["SYNCED", "ADDED a@6"]
-    assert 0.2 <= time.monotonic() - began < 2
+    assert 0.2 <= time.monotonic() - began < 5
 
 
 async def test_unreachable_server_is_told(cluster: Cluster, server: ApiServer) -> None:
