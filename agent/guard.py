@@ -1,8 +1,8 @@
 """Restores the workload when the client is gone; every replica's agent runs one. Started by `__main__`.
 
 `watchdog` decides, this looks and acts: read the Lease about once a second while no tunnel is up; when the client counts
-as gone, undo the swap (the same `swap.restore` that the client uses) and delete the session object, which takes the rest
-along. A write that meets another's is repeated on fresh state, so that several agents and the client may all try.
+as gone, undo the swap (the same `swap.restore` that the client uses), hand the callers who wait over to the restored pods,
+and delete the session object, which takes the rest along, this guard's rights too. A write that meets another's is repeated on fresh state, so that several agents and the client may all try.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from interceptor.wire.reasons import Reason
 
 LOOK_EVERY = 0.5
 ATTEMPTS = 8
+RELEASE_WITHIN = 10.0   # seconds for the restored pods to get ready, before the session's rights go anyway
 
 
 class Outcome(Enum):
@@ -49,6 +50,7 @@ class Guard:
         self._timer: Timer | None = None
         self._hand_over = hand_over
         self._handed: list[str] = []
+        self._release_by = 0.0
 
     def start(self) -> None:
         """Begin; the client has `silent_after` seconds for its first tunnel."""
@@ -114,7 +116,7 @@ class Guard:
         self._workers.run(self._undo, self._undone)
 
     def _undo(self) -> Outcome:
-        """Restore the workload, then delete the session object; OSError and ApiError mean: try again."""
+        """Restore the workload; OSError and ApiError mean: try again."""
         for _ in range(ATTEMPTS):
             try:
                 workload = self._api.get(self._config.workload)
@@ -131,11 +133,6 @@ class Guard:
                     raise
         else:
             raise OSError("the workload changes faster than it can be restored")
-        try:
-            self._api.delete(self._config.owner)
-        except ApiError as error:
-            if error.status != 404:
-                raise
         return Outcome.RESTORED
 
     def _undone(self, _: Any, error: Exception | None) -> None:
@@ -143,6 +140,7 @@ class Guard:
         if error is None:
             say("the workload is restored")
             self._watchdog.retire()
+            self._release_by = self._poller.now() + RELEASE_WITHIN
             self._find_restored()
         elif isinstance(error, (ApiError, OSError)):
             say(f"restoring failed, trying again: {error}")
@@ -167,7 +165,28 @@ class Guard:
         if addresses and addresses != self._handed:
             self._handed = addresses
             self._hand_over(addresses)
-        self._poller.call_later(LOOK_EVERY, self._find_restored)
+        if self._handed or self._poller.now() >= self._release_by:
+            self._poller.call_later(LOOK_EVERY * 2, self._begin_release)    # the other replicas' agents look too
+        else:
+            self._poller.call_later(LOOK_EVERY, self._find_restored)
+
+    def _begin_release(self) -> None:
+        self._workers.run(self._release, self._released)
+
+    def _release(self) -> None:
+        """Delete the session object. Last of all: what it takes along is the very right by which we look at pods."""
+        try:
+            self._api.delete(self._config.owner)
+        except ApiError as error:
+            if error.status not in (401, 403, 404):     # another agent was first
+                raise
+
+    def _released(self, _: Any, error: Exception | None) -> None:
+        if isinstance(error, (ApiError, OSError)):
+            say(f"the session object can't be deleted, trying again: {error}")
+            self._poller.call_later(LOOK_EVERY * 2, self._begin_release)
+        elif error is not None:
+            raise error
 
 
 def _serves(pod: dict[str, Any]) -> bool:
