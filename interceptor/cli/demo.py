@@ -31,7 +31,9 @@ HERE = "your machine"
 @click.command(short_help="See an intercept happen, in a small cluster made for it.")
 @click.option("--keep", is_flag=True, help="Leave the cluster up afterwards, with a KUBECONFIG to play with.")
 @click.option("--cluster", is_flag=True, help="Play on the current context instead, in a namespace of its own.")
-@click.option("--image", metavar="IMAGE", default=_IMAGE, show_default=True, help="With --cluster: an image with Python.")
+@click.option(
+    "--image", metavar="IMAGE", default=_IMAGE, show_default=True, help="With --cluster: an image with Python."
+)
 @verbose_option
 def demo(*, keep: bool, cluster: bool, image: str) -> int:
     """Show a request served in a cluster, then on this machine, then, after kill -9, in the cluster again.
@@ -132,7 +134,9 @@ async def _on_dev_cluster(words: Words, image: str) -> Opened:
     with tempfile.TemporaryDirectory(prefix="interceptor-demo-") as folder:
         async with DevCluster(Path(folder)) as dev, Cluster(load_access(str(dev.kubeconfig))) as cluster:
             words.took("An API server, controllers and a node are up.")
-            words.say("All of it lives in this program and its pods are plain processes: no root, no Docker, nothing installed.")
+            words.say(
+                "All of it lives in this program and its pods are plain processes: no root, no Docker, nothing installed."
+            )
             yield Stage(cluster, "shop", image), [], {"KUBECONFIG": str(dev.kubeconfig)}
 
 
@@ -161,16 +165,40 @@ async def _open_shop(words: Words, stage: Stage) -> None:
     words.took("Three Deployments are running.")
     words.say("A customer, inside the cluster, asks for tea:")
     answer = await stage.visit()
-    _check(all(hop["where"].startswith("pod ") for hop in answer["path"]), "not every service was served in the cluster")
+    _check(
+        all(hop["where"].startswith("pod ") for hop in answer["path"]), "not every service was served in the cluster"
+    )
     words.answer(answer)
 
 
 def _client_arguments(stage: Stage, port: int) -> list[str]:
     from interceptor.devcluster import shopfront
 
-    local = [sys.executable, str(shopfront.PROGRAM), "orders", "--draft", "--bind", "127.0.0.1", "--port", str(port), "--where", HERE]
+    local = [
+        sys.executable,
+        str(shopfront.PROGRAM),
+        "orders",
+        "--draft",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--where",
+        HERE,
+    ]
     published = f"{port}:{shopfront.PORT}"
-    return ["intercept", "deploy/orders", "--namespace", stage.namespace, "--port", published, "-o", "json", "--", *local]
+    return [
+        "intercept",
+        "deploy/orders",
+        "--namespace",
+        stage.namespace,
+        "--port",
+        published,
+        "-o",
+        "json",
+        "--",
+        *local,
+    ]
 
 
 async def _intercept(words: Words, stage: Stage, client: Client, port: int) -> None:
@@ -180,9 +208,13 @@ async def _intercept(words: Words, stage: Stage, client: Client, port: int) -> N
     await client.until_ready(words.event)
     words.say("The same customer asks again:")
     answer, _ = await stage.visit_until(lambda found: _served(found, "orders") == HERE, within=10.0)
-    _check(_served(answer, "prices").startswith("pod "), "the process on this machine did not reach prices in the cluster")
+    _check(
+        _served(answer, "prices").startswith("pod "), "the process on this machine did not reach prices in the cluster"
+    )
     words.answer(answer)
-    words.say("The pod of orders now runs a small agent. It passes each request through a tunnel to the process on your")
+    words.say(
+        "The pod of orders now runs a small agent. It passes each request through a tunnel to the process on your"
+    )
     words.say("machine; and when that process asked for prices, the question went back the same way, into the cluster.")
 
 
@@ -190,7 +222,9 @@ async def _kill(words: Words, stage: Stage, client: Client, before: Object) -> N
     words.chapter("Now the worst: the interceptor is killed, and can clean up nothing")
     words.shell(f"kill -9 {client.process.pid}")
     await client.kill()
-    words.say("Nobody on this machine can repair orders any more. But the agent in the pod notices, and does. The customer")
+    words.say(
+        "Nobody on this machine can repair orders any more. But the agent in the pod notices, and does. The customer"
+    )
     words.say("keeps asking meanwhile:")
     answer, visits = await stage.visit_until(lambda found: _served(found, "orders").startswith("pod "), within=_HEAL)
     words.answer(answer)
@@ -233,4 +267,6 @@ def _spell(visits: Visits) -> str:
 
 def _check(holds: bool, problem: str) -> None:
     if not holds:
-        raise InterceptorError(f"the demo did not go as it should: {problem}", hint="please report it, with the output of -v")
+        raise InterceptorError(
+            f"the demo did not go as it should: {problem}", hint="please report it, with the output of -v"
+        )

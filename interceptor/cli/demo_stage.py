@@ -64,6 +64,8 @@ class Stage:
             await self._until_available(name)
         pods = await self.cluster.list(resources.PODS, self.namespace, label_selector="app=web")
         self._web = pods.items[0]["metadata"]["name"]
+        # Ready pods are known to DNS and Services a moment later.
+        await self.visit_until(lambda answer: True, within=_START)
 
     async def _until_available(self, name: str) -> None:
         from interceptor.kube import resources
@@ -84,7 +86,8 @@ class Stage:
                         )
             if time.monotonic() > deadline:
                 raise InterceptorError(
-                    f"the demo's {name} did not start within {_START:.0f} s", hint=f"kubectl -n {self.namespace} describe pods"
+                    f"the demo's {name} did not start within {_START:.0f} s",
+                    hint=f"kubectl -n {self.namespace} describe pods",
                 )
             await asyncio.sleep(_LOOK_EVERY)
 
@@ -124,7 +127,9 @@ class Stage:
 
         found = await self.cluster.get(resources.DEPLOYMENTS, self.namespace, "orders")
         metadata = found["metadata"]
-        annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if not key.endswith("/revision")}
+        annotations = {
+            key: value for key, value in (metadata.get("annotations") or {}).items() if not key.endswith("/revision")
+        }
         return {"spec": found["spec"], "labels": metadata.get("labels"), "annotations": annotations}
 
     async def leftovers(self) -> list[str]:
@@ -138,7 +143,12 @@ class Stage:
         from interceptor.kube import resources
 
         kinds = (
-            resources.JOBS, resources.LEASES, resources.SERVICE_ACCOUNTS, resources.ROLES, resources.ROLE_BINDINGS, resources.SECRETS,
+            resources.JOBS,
+            resources.LEASES,
+            resources.SERVICE_ACCOUNTS,
+            resources.ROLES,
+            resources.ROLE_BINDINGS,
+            resources.SECRETS,
         )
         for kind in kinds:
             for obj in (await self.cluster.list(kind, self.namespace)).items:
@@ -158,7 +168,9 @@ class Stage:
                 await asyncio.sleep(_LOOK_EVERY)
         except NotFound:
             return
-        raise InterceptorError(f"namespace {self.namespace} is still being deleted", hint=f"kubectl get ns {self.namespace}")
+        raise InterceptorError(
+            f"namespace {self.namespace} is still being deleted", hint=f"kubectl get ns {self.namespace}"
+        )
 
 
 class Client:
@@ -195,8 +207,14 @@ class Client:
 async def run_client(arguments: list[str], environment: dict[str, str]) -> AsyncIterator[Client]:
     """Run `interceptor` as a person would, in a process of its own; at the end it is asked to stop and undo."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "interceptor", *arguments, env=os.environ | environment,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "interceptor",
+        *arguments,
+        env=os.environ | environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     client = Client(process)
     async with asyncio.TaskGroup() as group:

@@ -26,7 +26,9 @@ async def run(folder: Path) -> None:
 
 def main() -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(prog="python -m interceptor.devcluster", description="A small embedded Kubernetes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m interceptor.devcluster", description="A small embedded Kubernetes."
+    )
     parser.add_argument("--folder", type=Path, help="where keys, logs and volumes go (default: a temporary folder)")
     folder = parser.parse_args().folder
     if folder is not None:

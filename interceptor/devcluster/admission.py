@@ -60,11 +60,20 @@ class Admission:
             raise not_found(resources.NAMESPACES, name)
         if deleting(found):
             raise forbidden(
-                resource.qualified, name_of(obj),
+                resource.qualified,
+                name_of(obj),
                 f"unable to create new content in namespace {name} because it is being terminated",
-                {"name": name_of(obj), "kind": resource.plural,
-                 "causes": [{"reason": "NamespaceTerminating", "message": f"namespace {name} is being terminated",
-                             "field": "metadata.namespace"}]},
+                {
+                    "name": name_of(obj),
+                    "kind": resource.plural,
+                    "causes": [
+                        {
+                            "reason": "NamespaceTerminating",
+                            "message": f"namespace {name} is being terminated",
+                            "field": "metadata.namespace",
+                        }
+                    ],
+                },
             )
 
     def _service_account(self, store: Store, pod: Object) -> None:
@@ -74,14 +83,16 @@ class Admission:
         account = store.get(resources.SERVICEACCOUNTS, namespace, name)
         if account is None:
             raise forbidden(
-                "pods", name_of(pod),
+                "pods",
+                name_of(pod),
                 f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found',
                 {"name": name_of(pod), "kind": "pods"},
             )
         wanted = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
         containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
         open_containers = [
-            container for container in containers
+            container
+            for container in containers
             if all(mount["mountPath"] != TOKEN_PATH for mount in container.get("volumeMounts") or ())
         ]
         if not wanted or not open_containers:
@@ -89,9 +100,7 @@ class Admission:
         volume = f"kube-api-access-{suffix()}"
         spec.setdefault("volumes", []).append(token_volume(volume))
         for container in open_containers:
-            container.setdefault("volumeMounts", []).append(
-                {"name": volume, "readOnly": True, "mountPath": TOKEN_PATH}
-            )
+            container.setdefault("volumeMounts", []).append({"name": volume, "readOnly": True, "mountPath": TOKEN_PATH})
 
     def _service(self, obj: Object) -> None:
         spec = obj["spec"]
@@ -123,9 +132,13 @@ def token_volume(name: str) -> Object:
             "sources": [
                 {"serviceAccountToken": {"expirationSeconds": _TOKEN_SECONDS, "path": "token"}},
                 {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-                {"downwardAPI": {"items": [
-                    {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
-                ]}},
+                {
+                    "downwardAPI": {
+                        "items": [
+                            {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
+                        ]
+                    }
+                },
             ],
         },
     }
@@ -145,7 +158,8 @@ def _qos(spec: Object) -> str:
     if not any(item.get("limits") or item.get("requests") for item in resources_of):
         return "BestEffort"
     guaranteed = all(
-        set(item.get("limits") or ()) >= {"cpu", "memory"} and item.get("limits") == item.get("requests", item.get("limits"))
+        set(item.get("limits") or ()) >= {"cpu", "memory"}
+        and item.get("limits") == item.get("requests", item.get("limits"))
         for item in resources_of
     )
     return "Guaranteed" if guaranteed else "Burstable"

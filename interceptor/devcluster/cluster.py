@@ -82,14 +82,21 @@ class DevCluster:
         registry = Registry(self.store, Admission(block.services))
         tokens, rbac = Tokens(self.store), Rbac(self.store)
         processes = await stack.enter_async_context(Processes())
-        http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)))
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        )
         images = Images(self.folder)
         images.known |= self._more_images
         kubelet = Kubelet(registry, tokens, block.pods, images, processes, http, self.folder, block.api)
         proxy = ServiceProxy(registry, kubelet.hosts_file)
         controllers = [
-            Namespaces(registry, self.authority.pem), Deployments(registry), ReplicaSets(registry), Jobs(registry), Garbage(registry),
-            Endpoints(registry), proxy,
+            Namespaces(registry, self.authority.pem),
+            Deployments(registry),
+            ReplicaSets(registry),
+            Jobs(registry),
+            Garbage(registry),
+            Endpoints(registry),
+            proxy,
         ]
         group = await stack.enter_async_context(asyncio.TaskGroup())
         stack.callback(self._cancel)
@@ -100,9 +107,13 @@ class DevCluster:
         static = {self.admin_token: User("dev-admin", ("system:masters", "system:authenticated"))}
         reviews = Reviews(self.store, rbac, tokens)
         api = ApiServer(
-            Handlers(registry, rbac, reviews, self.faults), Authenticator(tokens, rbac, static), rbac, self.faults,
+            Handlers(registry, rbac, reviews, self.faults),
+            Authenticator(tokens, rbac, static),
+            rbac,
+            self.faults,
             {
-                "log": Logs(registry, kubelet).serve, "exec": Execs(registry, kubelet).serve,
+                "log": Logs(registry, kubelet).serve,
+                "exec": Execs(registry, kubelet).serve,
                 "portforward": PortForwards(registry, kubelet).serve,
             },
             f"{block.api}:{API_PORT}",
@@ -110,14 +121,22 @@ class DevCluster:
         await self._listen(stack, api, block)
 
     async def _listen(self, stack: AsyncExitStack, api: ApiServer, block: Block) -> None:
-        names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"]
+        names = [
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            "localhost",
+        ]
         pair = self.authority.server(names, [block.api, "127.0.0.1"])
         cert, key = pair.write(self.folder, "apiserver")
         runner = web.AppRunner(api.application(), access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.callback(self.faults.cut, how="close")
-        await web.SockSite(runner, block.listener, ssl_context=tls_context(str(cert), str(key), self.authority.pem)).start()
+        await web.SockSite(
+            runner, block.listener, ssl_context=tls_context(str(cert), str(key), self.authority.pem)
+        ).start()
         self.server = f"https://{block.api}:{API_PORT}"
         self._write_kubeconfig(self.kubeconfig, self.authority.client("dev-admin", ["system:masters"]))
 
@@ -130,9 +149,18 @@ class DevCluster:
         ca = self.folder / "ca.crt"
         ca.write_bytes(self.authority.pem)
         config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "dev",
-            "clusters": [{"name": "dev", "cluster": {"server": self.server, "certificate-authority": str(ca.resolve())}}],
-            "users": [{"name": "dev-admin", "user": {"client-certificate": str(cert.resolve()), "client-key": str(key.resolve())}}],
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "dev",
+            "clusters": [
+                {"name": "dev", "cluster": {"server": self.server, "certificate-authority": str(ca.resolve())}}
+            ],
+            "users": [
+                {
+                    "name": "dev-admin",
+                    "user": {"client-certificate": str(cert.resolve()), "client-key": str(key.resolve())},
+                }
+            ],
             "contexts": [{"name": "dev", "context": {"cluster": "dev", "user": "dev-admin", "namespace": "default"}}],
         }
         path.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -147,20 +175,42 @@ def _first_objects(registry: Registry, address: str) -> None:
     for name in roles.CLUSTER_BINDINGS:
         registry.create(resources.CLUSTERROLEBINDINGS, "", roles.binding(name))
     port = {"name": "https", "port": API_PORT, "protocol": "TCP", "targetPort": API_PORT}
-    registry.create(resources.SERVICES, "default", {
-        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {"clusterIP": address, "ports": [port]},
-    })
-    registry.create(resources.ENDPOINTS, "default", {
-        "metadata": {"name": "kubernetes"},
-        "subsets": [{"addresses": [{"ip": address}], "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP"}]}],
-    })
-    node = registry.create(resources.NODES, "", {
-        "metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux"}}, "spec": {},
-        "status": {
-            "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": NODE}],
-            "nodeInfo": {"kubeletVersion": VERSION["gitVersion"], "operatingSystem": "linux"},
-            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}],
+    registry.create(
+        resources.SERVICES,
+        "default",
+        {
+            "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {"clusterIP": address, "ports": [port]},
         },
-    })
+    )
+    registry.create(
+        resources.ENDPOINTS,
+        "default",
+        {
+            "metadata": {"name": "kubernetes"},
+            "subsets": [
+                {"addresses": [{"ip": address}], "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP"}]}
+            ],
+        },
+    )
+    node = registry.create(
+        resources.NODES,
+        "",
+        {
+            "metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE, "kubernetes.io/os": "linux"}},
+            "spec": {},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": NODE}],
+                "nodeInfo": {"kubeletVersion": VERSION["gitVersion"], "operatingSystem": "linux"},
+                "conditions": [
+                    {
+                        "type": "Ready",
+                        "status": "True",
+                        "reason": "KubeletReady",
+                        "message": "kubelet is posting ready status",
+                    }
+                ],
+            },
+        },
+    )
     assert node["metadata"]["uid"]

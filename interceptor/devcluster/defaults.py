@@ -31,7 +31,12 @@ def _http_get(action: Object | None) -> None:
 def _probe(probe: Object | None) -> None:
     if probe is None:
         return
-    for field, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+    for field, value in (
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ):
         if not probe.get(field):
             probe[field] = value
     _http_get(probe.get("httpGet"))
@@ -142,8 +147,10 @@ def job_identity(obj: Object) -> None:
         return
     uid, name = uid_of(obj), obj["metadata"]["name"]
     labels = {
-        "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name,
-        "controller-uid": uid, "job-name": name,
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
     }
     template = obj["spec"]["template"].setdefault("metadata", {})
     template["labels"] = (template.get("labels") or {}) | labels
@@ -194,9 +201,17 @@ def _event(obj: Object) -> None:
 
 
 _BY_KIND: dict[str, Callable[[Any], None]] = {
-    "Pod": _pod, "Deployment": _deployment, "ReplicaSet": _replicaset, "Job": _job, "Service": _service,
-    "Secret": _secret, "Namespace": _namespace, "RoleBinding": _binding, "ClusterRoleBinding": _binding,
-    "HorizontalPodAutoscaler": _autoscaler, "Event": _event,
+    "Pod": _pod,
+    "Deployment": _deployment,
+    "ReplicaSet": _replicaset,
+    "Job": _job,
+    "Service": _service,
+    "Secret": _secret,
+    "Namespace": _namespace,
+    "RoleBinding": _binding,
+    "ClusterRoleBinding": _binding,
+    "HorizontalPodAutoscaler": _autoscaler,
+    "Event": _event,
 }
 
 

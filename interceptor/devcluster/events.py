@@ -22,21 +22,34 @@ class Recorder:
         namespace = namespace_of(obj) or "default"
         store = self._registry.store
         about = {
-            "kind": obj["kind"], "namespace": namespace_of(obj), "name": name_of(obj), "uid": uid_of(obj),
-            "apiVersion": obj["apiVersion"], "resourceVersion": obj["metadata"]["resourceVersion"],
+            "kind": obj["kind"],
+            "namespace": namespace_of(obj),
+            "name": name_of(obj),
+            "uid": uid_of(obj),
+            "apiVersion": obj["apiVersion"],
+            "resourceVersion": obj["metadata"]["resourceVersion"],
         }
         if field:
             about["fieldPath"] = field
         for old in store.list(resources.EVENTS, namespace):
-            same = old["involvedObject"].get("uid") == about["uid"] and old["involvedObject"].get("fieldPath", "") == field
+            same = (
+                old["involvedObject"].get("uid") == about["uid"] and old["involvedObject"].get("fieldPath", "") == field
+            )
             if same and old["reason"] == reason and old["message"] == message:
                 self._registry.modify(resources.EVENTS, namespace, name_of(old), _again)
                 return
         now = timestamp()
         event: Object = {
-            "metadata": {"name": f"{name_of(obj)}.{suffix(16)}"}, "involvedObject": about, "reason": reason, "message": message,
-            "type": kind, "count": 1, "firstTimestamp": now, "lastTimestamp": now,
-            "source": {"component": self._component}, "reportingComponent": self._component,
+            "metadata": {"name": f"{name_of(obj)}.{suffix(16)}"},
+            "involvedObject": about,
+            "reason": reason,
+            "message": message,
+            "type": kind,
+            "count": 1,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
         }
         events = store.list(resources.EVENTS)
         if len(events) >= _KEPT:

@@ -65,8 +65,11 @@ class Stream:
 _REASONS = {
     403: ("Forbidden", "{what} is forbidden: a fault injected on purpose"),
     404: ("NotFound", "{what} not found"),
-    409: ("Conflict", "Operation cannot be fulfilled on {what}: the object has been modified; please apply your changes to the "
-                      "latest version and try again"),
+    409: (
+        "Conflict",
+        "Operation cannot be fulfilled on {what}: the object has been modified; please apply your changes to the "
+        "latest version and try again",
+    ),
     410: ("Expired", "too old resource version: 1 (2)"),
     429: ("TooManyRequests", "too many requests, please try again later"),
     500: ("InternalError", "Internal error occurred: a fault injected on purpose"),
@@ -121,7 +124,8 @@ class Faults:
     def streams(self, subresource: str = "", resource: str = "") -> list[Stream]:
         """Return running streams: `watch`, or a subresource such as `portforward`."""
         return [
-            stream for stream in self._streams
+            stream
+            for stream in self._streams
             if (not subresource or subresource in (stream.info.subresource, stream.info.verb))
             and (not resource or resource == stream.info.plural)
         ]
@@ -160,4 +164,6 @@ class Faults:
                 self.add(Rule(**body))
             except TypeError as error:
                 raise bad_request(f"not a fault: {error}") from error
-        return web.json_response({"rules": [dataclasses.asdict(rule) for rule in self.rules], "streams": len(self._streams)})
+        return web.json_response(
+            {"rules": [dataclasses.asdict(rule) for rule in self.rules], "streams": len(self._streams)}
+        )

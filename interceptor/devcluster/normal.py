@@ -10,17 +10,38 @@ from typing import Any
 
 from interceptor.devcluster.objects import Object
 
-_MAPS = frozenset({
-    "labels", "annotations", "matchLabels", "nodeSelector", "data", "stringData", "binaryData", "selector", "limits", "requests",
-})
+_MAPS = frozenset(
+    {
+        "labels",
+        "annotations",
+        "matchLabels",
+        "nodeSelector",
+        "data",
+        "stringData",
+        "binaryData",
+        "selector",
+        "limits",
+        "requests",
+    }
+)
 """Fields that are maps: vanish when empty, and their values are kept as they are."""
 
 _KEPT_STRINGS = frozenset({"type", "service", "storageClassName", "runtimeClassName", "message", "reason"})
 """Pointers to strings, or required strings: "" stays."""
 
-_OMITTED_FALSE = frozenset({
-    "readOnly", "hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "paused", "publishNotReadyAddresses",
-})
+_OMITTED_FALSE = frozenset(
+    {
+        "readOnly",
+        "hostNetwork",
+        "hostPID",
+        "hostIPC",
+        "stdin",
+        "stdinOnce",
+        "tty",
+        "paused",
+        "publishNotReadyAddresses",
+    }
+)
 _OMITTED_ZERO = frozenset({"minReadySeconds", "initialDelaySeconds", "hostPort", "nodePort"})
 _KEPT_LISTS = frozenset({"rules", "apiGroups", "verbs"})
 

@@ -80,7 +80,9 @@ class Registry:
             defaults.job_identity(obj)
         return obj if dry_run else self.store.put(resource, obj)
 
-    def update(self, resource: Resource, old: Object, new: Object, *, status: bool = False, dry_run: bool = False) -> Object:
+    def update(
+        self, resource: Resource, old: Object, new: Object, *, status: bool = False, dry_run: bool = False
+    ) -> Object:
         """Store a changed object; `old` is what the change was made from and must be the current one."""
         new = normal_object(clone(new))
         name, metadata = name_of(old), new["metadata"]
@@ -89,7 +91,8 @@ class Registry:
             raise conflict(resource, name, MODIFIED)
         if metadata.get("uid", uid_of(old)) != uid_of(old):
             raise conflict(
-                resource, name,
+                resource,
+                name,
                 f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid_of(old)}",
             )
         if metadata.get("name", name) != name:
@@ -122,8 +125,13 @@ class Registry:
         if dry_run:
             return new
         new["metadata"] = dict(new["metadata"])
-        if deleting(new) and not new["metadata"].get("finalizers") and (
-            resource is not resources.PODS and not (resource is resources.NAMESPACES and new["spec"].get("finalizers"))
+        if (
+            deleting(new)
+            and not new["metadata"].get("finalizers")
+            and (
+                resource is not resources.PODS
+                and not (resource is resources.NAMESPACES and new["spec"].get("finalizers"))
+            )
         ):
             self.store.remove(resource, metadata.get("namespace", ""), name)
             return new
@@ -146,12 +154,14 @@ class Registry:
         metadata = old["metadata"]
         if options.uid and options.uid != metadata["uid"]:
             raise conflict(
-                resource, name,
+                resource,
+                name,
                 f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}",
             )
         if options.version and options.version != metadata["resourceVersion"]:
             raise conflict(
-                resource, name,
+                resource,
+                name,
                 "Precondition failed: ResourceVersion in precondition: "
                 f"{options.version}, ResourceVersion in object meta: {metadata['resourceVersion']}",
             )

@@ -31,7 +31,7 @@ def _label_term(term: str) -> Callable[[Mapping[str, str]], bool]:
     if term.startswith("!"):
         return lambda labels: term[1:].strip() not in labels
     if not term or " " in term:
-        raise bad_request(f'unable to parse requirement: found {term!r}, expected: identifier')
+        raise bad_request(f"unable to parse requirement: found {term!r}, expected: identifier")
     return lambda labels: term in labels
 
 

@@ -81,11 +81,15 @@ class ServiceProxy(Controller):
         except OSError as error:
             raw.close()
             hint = "; ports below 1024 need root here" if isinstance(error, PermissionError) else ""
-            self._events.say(service, "FailedToListen", f"{listener[0]}:{listener[1]}: {error.strerror}{hint}", kind="Warning")
+            self._events.say(
+                service, "FailedToListen", f"{listener[0]}:{listener[1]}: {error.strerror}{hint}", kind="Warning"
+            )
             return
         assert self._group is not None
         name = f"service {namespace_of(service)}/{name_of(service)}:{port['port']}"
-        task = self._group.create_task(self._accept(raw, (namespace_of(service), name_of(service)), port["port"]), name=name)
+        task = self._group.create_task(
+            self._accept(raw, (namespace_of(service), name_of(service)), port["port"]), name=name
+        )
         self._sockets[listener] = (raw, task)
 
     def _close(self, listener: Listener) -> None:
@@ -121,7 +125,9 @@ class ServiceProxy(Controller):
         name = next((item.get("name", "") for item in found["spec"]["ports"] if item["port"] == port), "")
         backends = [
             (address["ip"], own["port"])
-            for subset in endpoints.get("subsets") or () for own in subset["ports"] if own.get("name", "") == name
+            for subset in endpoints.get("subsets") or ()
+            for own in subset["ports"]
+            if own.get("name", "") == name
             for address in subset.get("addresses") or ()
         ]
         turn = next(self._turn) % len(backends) if backends else 0

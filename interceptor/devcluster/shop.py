@@ -40,7 +40,7 @@ def resolve(host: str) -> str:
 def ask(service: str, path: str) -> dict[str, Any]:
     """Ask another service of the shop; through the proxy where there is one, which then resolves the name."""
     host = service if os.environ.get("http_proxy") else resolve(service)
-    request = urllib.request.Request(f"http://{host}:{PORT}{path}", headers={"Host": f"{service}:{PORT}"})  # noqa: S310
+    request = urllib.request.Request(f"http://{host}:{PORT}{path}", headers={"Host": f"{service}:{PORT}"})
     with urllib.request.urlopen(request, timeout=_PATIENCE) as response:  # noqa: S310  (http only)
         answer: dict[str, Any] = json.load(response)
     return answer
@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
 
     shop: Shop
 
-    def do_GET(self) -> None:  # noqa: N802  (the base class calls it so)
+    def do_GET(self) -> None:
         """Answer one request."""
         if self.path == "/healthz":
             self._send(200, "text/plain", "ok\n")
@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class calls it so)
+    def log_message(self, format: str, *args: Any) -> None:
         """Log requests, but not the probes'."""
         if not self.path.startswith("/healthz"):
             super().log_message(format, *args)

@@ -13,7 +13,13 @@ class ApiError(Exception):
     """One failed request: what becomes the response's code, Status body and headers."""
 
     def __init__(
-        self, code: int, reason: str, message: str, *, details: Object | None = None, headers: dict[str, str] | None = None
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: Object | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -25,8 +31,13 @@ class ApiError(Exception):
     def status(self) -> Object:
         """Return the Status object."""
         body: Object = {
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code,
         }
         if self.details:
             body["details"] = self.details

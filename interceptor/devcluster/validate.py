@@ -153,7 +153,9 @@ def _pod_fixed(spec: Object) -> Object:
 def check_update(resource: Resource, old: Object, new: Object) -> None:
     """Raise 422 when a field changed that must not."""
     causes: list[Cause] = []
-    for field in {"Deployment": ("selector",), "ReplicaSet": ("selector",), "Job": ("selector", "template")}.get(resource.kind, ()):
+    for field in {"Deployment": ("selector",), "ReplicaSet": ("selector",), "Job": ("selector", "template")}.get(
+        resource.kind, ()
+    ):
         if old["spec"].get(field) != new["spec"].get(field):
             causes.append(_bad(f"spec.{field}", new["spec"].get(field), "field is immutable"))
     if resource.kind == "Pod" and _pod_fixed(old["spec"]) != _pod_fixed(new["spec"]):

@@ -12,19 +12,43 @@ from interceptor.devcluster.objects import Object
 from interceptor.devcluster.resources import RESOURCES, Resource, groups
 
 VERSION: Object = {
-    "major": "1", "minor": "34", "gitVersion": "v1.34.0-interceptor-devcluster", "gitCommit": "", "gitTreeState": "clean",
-    "buildDate": "2025-08-27T00:00:00Z", "goVersion": "none", "compiler": "none", "platform": "linux/python",
+    "major": "1",
+    "minor": "34",
+    "gitVersion": "v1.34.0-interceptor-devcluster",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2025-08-27T00:00:00Z",
+    "goVersion": "none",
+    "compiler": "none",
+    "platform": "linux/python",
 }
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_SUB_KINDS = {"scale": "Scale", "eviction": "Eviction", "token": "TokenRequest", "exec": "PodExecOptions",
-              "portforward": "PodPortForwardOptions"}
-_SUB_VERBS = {"scale": ["get", "patch", "update"], "status": ["get", "patch", "update"], "log": ["get"],
-              "exec": ["create", "get"], "portforward": ["create", "get"], "eviction": ["create"], "token": ["create"]}
+_SUB_KINDS = {
+    "scale": "Scale",
+    "eviction": "Eviction",
+    "token": "TokenRequest",
+    "exec": "PodExecOptions",
+    "portforward": "PodPortForwardOptions",
+}
+_SUB_VERBS = {
+    "scale": ["get", "patch", "update"],
+    "status": ["get", "patch", "update"],
+    "log": ["get"],
+    "exec": ["create", "get"],
+    "portforward": ["create", "get"],
+    "eviction": ["create"],
+    "token": ["create"],
+}
 
 
 def _resource(item: Resource) -> Object:
-    entry: Object = {"name": item.plural, "singularName": item.singular, "namespaced": item.namespaced, "kind": item.kind,
-                     "verbs": list(item.verbs)}
+    entry: Object = {
+        "name": item.plural,
+        "singularName": item.singular,
+        "namespaced": item.namespaced,
+        "kind": item.kind,
+        "verbs": list(item.verbs),
+    }
     if item.short:
         entry["shortNames"] = list(item.short)
     if item.categories:
@@ -40,10 +64,21 @@ def resource_list(group: str) -> Object:
         if item.group == group:
             found.append(_resource(item))
             for sub in item.subresources:
-                found.append({"name": f"{item.plural}/{sub}", "singularName": "", "namespaced": item.namespaced,
-                              "kind": _SUB_KINDS.get(sub, item.kind), "verbs": _SUB_VERBS[sub]})
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{group}/{version}" if group else version,
-            "resources": found}
+                found.append(
+                    {
+                        "name": f"{item.plural}/{sub}",
+                        "singularName": "",
+                        "namespaced": item.namespaced,
+                        "kind": _SUB_KINDS.get(sub, item.kind),
+                        "verbs": _SUB_VERBS[sub],
+                    }
+                )
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": found,
+    }
 
 
 def group_list() -> Object:
@@ -59,15 +94,24 @@ def group(name: str) -> Object:
 
 def _aggregated_resource(item: Resource) -> Object:
     kind = {"group": item.group, "version": item.version, "kind": item.kind}
-    entry: Object = {"resource": item.plural, "responseKind": kind, "scope": "Namespaced" if item.namespaced else "Cluster",
-                     "singularResource": item.singular, "verbs": list(item.verbs)}
+    entry: Object = {
+        "resource": item.plural,
+        "responseKind": kind,
+        "scope": "Namespaced" if item.namespaced else "Cluster",
+        "singularResource": item.singular,
+        "verbs": list(item.verbs),
+    }
     if item.short:
         entry["shortNames"] = list(item.short)
     if item.categories:
         entry["categories"] = list(item.categories)
     if item.subresources:
         entry["subresources"] = [
-            {"subresource": sub, "responseKind": kind | {"kind": _SUB_KINDS.get(sub, item.kind)}, "verbs": _SUB_VERBS[sub]}
+            {
+                "subresource": sub,
+                "responseKind": kind | {"kind": _SUB_KINDS.get(sub, item.kind)},
+                "verbs": _SUB_VERBS[sub],
+            }
             for sub in item.subresources
         ]
     return entry
@@ -76,18 +120,29 @@ def _aggregated_resource(item: Resource) -> Object:
 def aggregated(*, core: bool) -> Object:
     """Return the whole discovery of /api or /apis in one document."""
     items = [
-        {"metadata": {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None},
-         "versions": [{"version": version, "freshness": "Current",
-                       "resources": [_aggregated_resource(item) for item in RESOURCES if item.group == name]}]}
-        for name, version in groups().items() if (name == "") is core
+        {
+            "metadata": {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None},
+            "versions": [
+                {
+                    "version": version,
+                    "freshness": "Current",
+                    "resources": [_aggregated_resource(item) for item in RESOURCES if item.group == name],
+                }
+            ],
+        }
+        for name, version in groups().items()
+        if (name == "") is core
     ]
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 
 def legacy_versions(address: str) -> Object:
     """Return APIVersions of /api."""
-    return {"kind": "APIVersions", "versions": ["v1"],
-            "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]}
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
+    }
 
 
 def openapi_index() -> Object:
@@ -98,8 +153,10 @@ def openapi_index() -> Object:
 
 def openapi(group_name: str) -> Object:
     """Return the document of one group: which kinds can be created and patched, with which query parameters."""
-    parameters = [{"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
-                  for name in ("dryRun", "fieldManager", "fieldValidation")]
+    parameters = [
+        {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
+        for name in ("dryRun", "fieldManager", "fieldValidation")
+    ]
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     for item in RESOURCES:
@@ -110,18 +167,31 @@ def openapi(group_name: str) -> Object:
         scope = "/namespaces/{namespace}" if item.namespaced else ""
         operations = {"post": "post"} if "create" in item.verbs else {}
         paths[f"{prefix}{scope}/{item.plural}"] = {
-            verb: {"x-kubernetes-action": verb, "x-kubernetes-group-version-kind": kind, "parameters": parameters,
-                   "responses": {"200": {"description": "OK"}}}
+            verb: {
+                "x-kubernetes-action": verb,
+                "x-kubernetes-group-version-kind": kind,
+                "parameters": parameters,
+                "responses": {"200": {"description": "OK"}},
+            }
             for verb in operations
         }
         if "patch" in item.verbs:
             paths[f"{prefix}{scope}/{item.plural}/{{name}}"] = {
-                "patch": {"x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": kind,
-                          "parameters": parameters, "responses": {"200": {"description": "OK"}}},
+                "patch": {
+                    "x-kubernetes-action": "patch",
+                    "x-kubernetes-group-version-kind": kind,
+                    "parameters": parameters,
+                    "responses": {"200": {"description": "OK"}},
+                },
             }
         name = ".".join(reversed([*(item.group.split(".") if item.group else ["core"]), item.version]))
         schemas[f"io.k8s.api.{name}.{item.kind}"] = {
-            "type": "object", "x-kubernetes-group-version-kind": [kind],
+            "type": "object",
+            "x-kubernetes-group-version-kind": [kind],
         }
-    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]}, "paths": paths,
-            "components": {"schemas": schemas}}
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": VERSION["gitVersion"]},
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }

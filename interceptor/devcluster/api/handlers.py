@@ -113,12 +113,18 @@ class Handlers:
         objects, version = self._selected(request, info, resource), str(self._store.version)
         if include := _table_wanted(request):
             return web.json_response(tables.table(resource, objects, version, include=include))
-        return web.json_response({
-            "kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": {"resourceVersion": version},
-            "items": objects,
-        })
+        return web.json_response(
+            {
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": {"resourceVersion": version},
+                "items": objects,
+            }
+        )
 
-    def _respond(self, request: web.Request, resource: Resource, info: RequestInfo, obj: Object, status: int = 200) -> web.Response:
+    def _respond(
+        self, request: web.Request, resource: Resource, info: RequestInfo, obj: Object, status: int = 200
+    ) -> web.Response:
         if info.subresource == "scale":
             obj = scale_of(obj)
         elif include := _table_wanted(request):
@@ -134,7 +140,9 @@ class Handlers:
         if info.subresource or info.name:
             raise method_not_allowed()
         _check_kind(resource, body)
-        self._rbac.check_grant(user, resource, {"metadata": {"namespace": info.namespace}} | _with_space(body, info), verb="create")
+        self._rbac.check_grant(
+            user, resource, {"metadata": {"namespace": info.namespace}} | _with_space(body, info), verb="create"
+        )
         made = self._registry.create(resource, self._space(info), body, dry_run=_dry_run(request))
         return self._respond(request, resource, info, made, 201)
 
@@ -161,14 +169,18 @@ class Handlers:
         done = self._registry.update(resource, old, new, status=info.subresource == "status", dry_run=_dry_run(request))
         return self._respond(request, resource, info, done)
 
-    def _apply_new(self, request: web.Request, info: RequestInfo, resource: Resource, body: Object, user: User) -> web.Response:
+    def _apply_new(
+        self, request: web.Request, info: RequestInfo, resource: Resource, body: Object, user: User
+    ) -> web.Response:
         new = server_side_apply(None, body, _manager(request), force=False)
         new["metadata"].setdefault("name", info.name)
         self._rbac.check_grant(user, resource, _with_space(new, info), verb="create")
         made = self._registry.create(resource, self._space(info), new, dry_run=_dry_run(request))
         return self._respond(request, resource, info, made, 201)
 
-    def _scale(self, request: web.Request, info: RequestInfo, resource: Resource, old: Object, body: Any) -> web.Response:
+    def _scale(
+        self, request: web.Request, info: RequestInfo, resource: Resource, old: Object, body: Any
+    ) -> web.Response:
         scale = scale_of(old)
         wanted = body if info.verb == "update" else _patched(request, scale, body)
         new = clone(old)
@@ -187,24 +199,35 @@ class Handlers:
             details["group"] = resource.group
         return web.json_response(_success() | {"details": details})
 
-    def _delete_many(self, request: web.Request, info: RequestInfo, resource: Resource, options: DeleteOptions) -> web.Response:
+    def _delete_many(
+        self, request: web.Request, info: RequestInfo, resource: Resource, options: DeleteOptions
+    ) -> web.Response:
         found = self._selected(request, info, resource)
         for obj in found:
             if not deleting(obj):
                 self._registry.delete(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"], options)
-        return web.json_response({
-            "kind": f"{resource.kind}List", "apiVersion": resource.api_version,
-            "metadata": {"resourceVersion": str(self._store.version)}, "items": found,
-        })
+        return web.json_response(
+            {
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": {"resourceVersion": str(self._store.version)},
+                "items": found,
+            }
+        )
 
 
 def scale_of(obj: Object) -> Object:
     """Return the Scale of a Deployment or ReplicaSet."""
-    metadata = {key: obj["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
+    metadata = {
+        key: obj["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    }
     labels = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     return {
-        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {"replicas": obj["spec"]["replicas"]},
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": obj["spec"]["replicas"]},
         "status": {"replicas": (obj.get("status") or {}).get("replicas", 0), "selector": selector},
     }
 
@@ -249,7 +272,9 @@ def _dry_run(request: web.Request) -> bool:
 def _manager(request: web.Request) -> str:
     manager = request.query.get("fieldManager")
     if not manager:
-        raise bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch")
+        raise bad_request(
+            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+        )
     return manager
 
 
@@ -263,6 +288,7 @@ def _delete_options(body: Object, request: web.Request) -> DeleteOptions:
     return DeleteOptions(
         grace=None if grace is None else int(grace),
         propagation=body.get("propagationPolicy") or query.get("propagationPolicy"),
-        uid=conditions.get("uid"), version=conditions.get("resourceVersion"),
+        uid=conditions.get("uid"),
+        version=conditions.get("resourceVersion"),
         dry_run=_dry_run(request) or body.get("dryRun") == ["All"],
     )

@@ -23,7 +23,12 @@ class Reviews:
 
     def answer(self, resource: Resource, body: Object, user: User) -> Object:
         """Return the review with its status filled in."""
-        result = {**body, "kind": resource.kind, "apiVersion": resource.api_version, "metadata": body.get("metadata") or {}}
+        result = {
+            **body,
+            "kind": resource.kind,
+            "apiVersion": resource.api_version,
+            "metadata": body.get("metadata") or {},
+        }
         spec = body.get("spec") or {}
         if resource.kind == "SelfSubjectReview":
             result["status"] = {"userInfo": user.info()}
@@ -47,8 +52,13 @@ class Reviews:
             return self._rbac.allows_path(user, asked.get("verb", ""), asked.get("path", ""))
         asked = spec.get("resourceAttributes") or {}
         return self._rbac.allows(
-            user, asked.get("verb", ""), asked.get("group", ""), asked.get("resource", ""), asked.get("subresource", ""),
-            asked.get("namespace", ""), asked.get("name", ""),
+            user,
+            asked.get("verb", ""),
+            asked.get("group", ""),
+            asked.get("resource", ""),
+            asked.get("subresource", ""),
+            asked.get("namespace", ""),
+            asked.get("name", ""),
         )
 
     def _rules(self, user: User, namespace: str) -> Object:
@@ -56,7 +66,8 @@ class Reviews:
         return {
             "resourceRules": [
                 {key: rule[key] for key in ("verbs", "apiGroups", "resources", "resourceNames") if key in rule}
-                for rule in rules if "resources" in rule
+                for rule in rules
+                if "resources" in rule
             ],
             "nonResourceRules": [
                 {key: rule[key] for key in ("verbs", "nonResourceURLs")} for rule in rules if "nonResourceURLs" in rule
@@ -78,7 +89,8 @@ class Reviews:
         bound = self._bound(namespace, spec.get("boundObjectRef"))
         token = self._tokens.issue(account, seconds, bound, spec.get("audiences") or None)
         return {
-            "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
             "metadata": {"name": name, "namespace": namespace, "creationTimestamp": later(0)},
             "spec": {"audiences": [AUDIENCE], "expirationSeconds": seconds, "boundObjectRef": None} | spec,
             "status": {"token": token, "expirationTimestamp": later(seconds)},

@@ -28,7 +28,13 @@ class ApiServer:
     """Everything at the cluster's address."""
 
     def __init__(
-        self, handlers: Handlers, authenticator: Authenticator, rbac: Rbac, faults: Faults, streams: dict[str, PodStream], address: str
+        self,
+        handlers: Handlers,
+        authenticator: Authenticator,
+        rbac: Rbac,
+        faults: Faults,
+        streams: dict[str, PodStream],
+        address: str,
     ) -> None:
         self._handlers = handlers
         self._authenticator = authenticator
@@ -69,7 +75,9 @@ class ApiServer:
                 )
             return
         resource = info.resource
-        if self._rbac.allows(user, info.verb, resource.group, resource.plural, info.subresource, info.namespace, info.name):
+        if self._rbac.allows(
+            user, info.verb, resource.group, resource.plural, info.subresource, info.namespace, info.name
+        ):
             return
         what = f"{resource.plural}/{info.subresource}" if info.subresource else resource.plural
         scope = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
@@ -79,8 +87,10 @@ class ApiServer:
         if resource.group:
             details["group"] = resource.group
         raise forbidden(
-            resource.qualified, info.name,
-            f'User "{user.name}" cannot {info.verb} resource "{what}" in API group "{resource.group}" {scope}', details,
+            resource.qualified,
+            info.name,
+            f'User "{user.name}" cannot {info.verb} resource "{what}" in API group "{resource.group}" {scope}',
+            details,
         )
 
     async def _plain_path(self, request: web.Request) -> web.Response:

@@ -64,8 +64,11 @@ def pod_status(pod: Object) -> str:
 
 def _restarts(pod: Object) -> str:
     total = sum(status["restartCount"] for status in _statuses(pod))
-    ends = [status["lastState"]["terminated"]["finishedAt"] for status in _statuses(pod)
-            if "terminated" in status.get("lastState", {})]
+    ends = [
+        status["lastState"]["terminated"]["finishedAt"]
+        for status in _statuses(pod)
+        if "terminated" in status.get("lastState", {})
+    ]
     return f"{total} ({human(seconds_since(max(ends)))} ago)" if total and ends else str(total)
 
 
@@ -75,7 +78,9 @@ def _status(obj: Object, field: str) -> Any:
 
 def _selector(obj: Object) -> str:
     selector = obj["spec"].get("selector") or {}
-    labels = selector.get("matchLabels", {}) if "matchLabels" in selector or "matchExpressions" in selector else selector
+    labels = (
+        selector.get("matchLabels", {}) if "matchLabels" in selector or "matchExpressions" in selector else selector
+    )
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "<none>"
 
 
@@ -115,7 +120,9 @@ def _ports(service: Object) -> str:
 def _endpoints(obj: Object) -> str:
     found = [
         f"{address['ip']}:{port['port']}"
-        for subset in obj.get("subsets") or () for address in subset.get("addresses") or () for port in subset.get("ports") or ()
+        for subset in obj.get("subsets") or ()
+        for address in subset.get("addresses") or ()
+        for port in subset.get("ports") or ()
     ]
     return ",".join(found[:3]) + (f" + {len(found) - 3} more..." if len(found) > 3 else "") if found else "<none>"
 
@@ -132,40 +139,63 @@ def _last_seen(event: Object) -> str:
 _AGE: Column = ("Age", 0, _age)
 _COLUMNS: dict[str, tuple[Column, ...]] = {
     "Pod": (
-        ("Ready", 0, _pod_ready), ("Status", 0, pod_status), ("Restarts", 0, _restarts), _AGE,
+        ("Ready", 0, _pod_ready),
+        ("Status", 0, pod_status),
+        ("Restarts", 0, _restarts),
+        _AGE,
         ("IP", 1, lambda pod: (pod.get("status") or {}).get("podIP", "<none>")),
         ("Node", 1, lambda pod: pod["spec"].get("nodeName", "<none>")),
-        ("Nominated Node", 1, lambda pod: "<none>"), ("Readiness Gates", 1, lambda pod: "<none>"),
+        ("Nominated Node", 1, lambda pod: "<none>"),
+        ("Readiness Gates", 1, lambda pod: "<none>"),
     ),
     "Deployment": (
         ("Ready", 0, lambda obj: f"{_status(obj, 'readyReplicas')}/{obj['spec']['replicas']}"),
         ("Up-to-date", 0, lambda obj: _status(obj, "updatedReplicas")),
-        ("Available", 0, lambda obj: _status(obj, "availableReplicas")), _AGE, *_WORKLOAD_WIDE,
+        ("Available", 0, lambda obj: _status(obj, "availableReplicas")),
+        _AGE,
+        *_WORKLOAD_WIDE,
     ),
     "ReplicaSet": (
-        ("Desired", 0, lambda obj: obj["spec"]["replicas"]), ("Current", 0, lambda obj: _status(obj, "replicas")),
-        ("Ready", 0, lambda obj: _status(obj, "readyReplicas")), _AGE, *_WORKLOAD_WIDE,
+        ("Desired", 0, lambda obj: obj["spec"]["replicas"]),
+        ("Current", 0, lambda obj: _status(obj, "replicas")),
+        ("Ready", 0, lambda obj: _status(obj, "readyReplicas")),
+        _AGE,
+        *_WORKLOAD_WIDE,
     ),
     "Job": (
         ("Status", 0, _job_status),
         ("Completions", 0, lambda obj: f"{_status(obj, 'succeeded')}/{obj['spec'].get('completions', 1)}"),
-        ("Duration", 0, _job_duration), _AGE, *_WORKLOAD_WIDE,
+        ("Duration", 0, _job_duration),
+        _AGE,
+        *_WORKLOAD_WIDE,
     ),
     "Service": (
-        ("Type", 0, lambda obj: obj["spec"]["type"]), ("Cluster-IP", 0, lambda obj: obj["spec"].get("clusterIP", "<none>")),
-        ("External-IP", 0, lambda obj: obj["spec"].get("externalName", "<none>")), ("Port(s)", 0, _ports), _AGE,
+        ("Type", 0, lambda obj: obj["spec"]["type"]),
+        ("Cluster-IP", 0, lambda obj: obj["spec"].get("clusterIP", "<none>")),
+        ("External-IP", 0, lambda obj: obj["spec"].get("externalName", "<none>")),
+        ("Port(s)", 0, _ports),
+        _AGE,
         ("Selector", 1, _selector),
     ),
     "Namespace": (("Status", 0, lambda obj: obj["status"]["phase"]), _AGE),
-    "Node": (("Status", 0, lambda obj: "Ready"), ("Roles", 0, lambda obj: "<none>"), _AGE,
-             ("Version", 0, lambda obj: obj["status"]["nodeInfo"]["kubeletVersion"])),
+    "Node": (
+        ("Status", 0, lambda obj: "Ready"),
+        ("Roles", 0, lambda obj: "<none>"),
+        _AGE,
+        ("Version", 0, lambda obj: obj["status"]["nodeInfo"]["kubeletVersion"]),
+    ),
     "ConfigMap": (("Data", 0, lambda obj: len(obj.get("data") or ()) + len(obj.get("binaryData") or ())), _AGE),
     "Secret": (("Type", 0, lambda obj: obj["type"]), ("Data", 0, lambda obj: len(obj.get("data") or ())), _AGE),
     "Endpoints": (("Endpoints", 0, _endpoints), _AGE),
     "EndpointSlice": (
         ("AddressType", 0, lambda obj: obj["addressType"]),
         ("Ports", 0, lambda obj: ",".join(str(port["port"]) for port in obj.get("ports") or ()) or "<unset>"),
-        ("Endpoints", 0, lambda obj: ",".join(item["addresses"][0] for item in obj.get("endpoints") or ()) or "<unset>"), _AGE,
+        (
+            "Endpoints",
+            0,
+            lambda obj: ",".join(item["addresses"][0] for item in obj.get("endpoints") or ()) or "<unset>",
+        ),
+        _AGE,
     ),
     "Lease": (("Holder", 0, lambda obj: (obj.get("spec") or {}).get("holderIdentity", "")), _AGE),
     "RoleBinding": (("Role", 0, lambda obj: f"{obj['roleRef']['kind']}/{obj['roleRef']['name']}"), _AGE),
@@ -174,8 +204,11 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
     "ClusterRole": (("Created At", 0, lambda obj: obj["metadata"]["creationTimestamp"]),),
 }
 _EVENT_COLUMNS: tuple[Column, ...] = (
-    ("Last Seen", 0, _last_seen), ("Type", 0, lambda obj: obj.get("type", "")), ("Reason", 0, lambda obj: obj.get("reason", "")),
-    ("Object", 0, _event_object), ("Message", 0, lambda obj: str(obj.get("message", "")).strip()),
+    ("Last Seen", 0, _last_seen),
+    ("Type", 0, lambda obj: obj.get("type", "")),
+    ("Reason", 0, lambda obj: obj.get("reason", "")),
+    ("Object", 0, _event_object),
+    ("Message", 0, lambda obj: str(obj.get("message", "")).strip()),
 )
 
 
@@ -186,11 +219,21 @@ def table(resource: Resource, objects: list[Object], version: str, *, include: s
     if resource.kind == "Event":
         named = (*_EVENT_COLUMNS, ("Name", 1, name_of))
     result: Object = {
-        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": version},
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": version},
         "columnDefinitions": [
-            {"name": heading, "type": "string", "format": "name" if heading == "Name" else "", "description": "", "priority": priority}
+            {
+                "name": heading,
+                "type": "string",
+                "format": "name" if heading == "Name" else "",
+                "description": "",
+                "priority": priority,
+            }
             for heading, priority, _ in named
-        ] if headers else None,
+        ]
+        if headers
+        else None,
         "rows": [{"cells": [cell(obj) for _, _, cell in named], "object": _ride(obj, include)} for obj in objects],
     }
     return result

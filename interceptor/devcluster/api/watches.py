@@ -23,7 +23,9 @@ _LONGEST = 3600.0
 class Watch:
     """Writes the events of one request; ends when the client goes, its time is up, or a fault cuts it."""
 
-    def __init__(self, store: Store, info: RequestInfo, query: Mapping[str, str], predicate: Predicate | None, include: str) -> None:
+    def __init__(
+        self, store: Store, info: RequestInfo, query: Mapping[str, str], predicate: Predicate | None, include: str
+    ) -> None:
         assert info.resource is not None
         self._store = store
         self._resource = info.resource
@@ -36,7 +38,9 @@ class Watch:
 
     async def run(self, request: web.Request, stream: Stream) -> web.StreamResponse:
         """Serve the watch to its end."""
-        response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
         response.enable_chunked_encoding()
         await response.prepare(request)
         asked = self._query.get("resourceVersion", "")
@@ -112,8 +116,13 @@ class Watch:
             metadata["annotations"] = annotations
         mark: Object = {"kind": self._resource.kind, "apiVersion": self._resource.api_version, "metadata": metadata}
         if self._include:
-            mark = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": str(version)},
-                    "columnDefinitions": None, "rows": [{"cells": [], "object": mark}]}
+            mark = {
+                "kind": "Table",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": {"resourceVersion": str(version)},
+                "columnDefinitions": None,
+                "rows": [{"cells": [], "object": mark}],
+            }
         await _write(response, "BOOKMARK", mark)
 
 

@@ -68,7 +68,8 @@ class Authenticator:
     def _may(self, real: User, resource: str, name: str) -> None:
         if not self._rbac.allows(real, "impersonate", "", resource, "", "", name):
             raise forbidden(
-                resource, name,
+                resource,
+                name,
                 f'User "{real.name}" cannot impersonate resource "{resource}" in API group "" at the cluster scope',
                 {"name": name, "kind": resource},
             )

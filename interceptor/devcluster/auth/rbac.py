@@ -85,9 +85,7 @@ class Rbac:
         self, user: User, verb: str, group: str, resource: str, subresource: str, namespace: str, name: str
     ) -> bool:
         """Tell whether a user may do something to a resource."""
-        return any(
-            rule_allows(rule, verb, group, resource, subresource, name) for rule in self.rules(user, namespace)
-        )
+        return any(rule_allows(rule, verb, group, resource, subresource, name) for rule in self.rules(user, namespace))
 
     def allows_path(self, user: User, verb: str, path: str) -> bool:
         """Tell whether a user may read a path that is no resource."""
@@ -114,7 +112,8 @@ class Rbac:
             groups = ", ".join(f'"{group}"' for group in user.groups)
             listed = "\n".join("{" + _spell(rule) + "}" for rule in missing)
             raise forbidden(
-                resource.qualified, obj["metadata"].get("name", ""),
+                resource.qualified,
+                obj["metadata"].get("name", ""),
                 f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n{listed}',
                 {"name": name_of(obj), "group": resource.group, "kind": resource.plural},
             )
@@ -125,7 +124,8 @@ def _covered(rule: Rule, held: list[Rule]) -> bool:
     if "nonResourceURLs" in rule:
         return all(
             any(_path_allowed(other, verb, path) for other in held)
-            for verb in rule["verbs"] for path in rule["nonResourceURLs"]
+            for verb in rule["verbs"]
+            for path in rule["nonResourceURLs"]
         )
     return all(
         any(rule_allows(other, verb, group, *_split(resource), name) for other in held)
@@ -143,8 +143,13 @@ def _split(resource: str) -> tuple[str, str]:
 
 def _spell(rule: Rule) -> str:
     parts = []
-    for label, field in (("APIGroups", "apiGroups"), ("Resources", "resources"), ("ResourceNames", "resourceNames"),
-                         ("NonResourceURLs", "nonResourceURLs"), ("Verbs", "verbs")):
+    for label, field in (
+        ("APIGroups", "apiGroups"),
+        ("Resources", "resources"),
+        ("ResourceNames", "resourceNames"),
+        ("NonResourceURLs", "nonResourceURLs"),
+        ("Verbs", "verbs"),
+    ):
         if rule.get(field):
             parts.append(f"{label}:[" + " ".join(f'"{value}"' for value in rule[field]) + "]")
     return ", ".join(parts)

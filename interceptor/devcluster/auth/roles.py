@@ -14,10 +14,37 @@ def _rule(group: str, names: list[str], verbs: list[str]) -> Object:
 
 
 _VIEW: list[Object] = [
-    _rule("", ["configmaps", "endpoints", "pods", "pods/log", "pods/status", "services", "services/status",
-               "serviceaccounts", "events", "namespaces", "namespaces/status"], _READ),
-    _rule("apps", ["deployments", "deployments/scale", "deployments/status", "replicasets", "replicasets/scale",
-                   "replicasets/status", "statefulsets", "daemonsets"], _READ),
+    _rule(
+        "",
+        [
+            "configmaps",
+            "endpoints",
+            "pods",
+            "pods/log",
+            "pods/status",
+            "services",
+            "services/status",
+            "serviceaccounts",
+            "events",
+            "namespaces",
+            "namespaces/status",
+        ],
+        _READ,
+    ),
+    _rule(
+        "apps",
+        [
+            "deployments",
+            "deployments/scale",
+            "deployments/status",
+            "replicasets",
+            "replicasets/scale",
+            "replicasets/status",
+            "statefulsets",
+            "daemonsets",
+        ],
+        _READ,
+    ),
     _rule("batch", ["jobs", "jobs/status"], _READ),
     _rule("autoscaling", ["horizontalpodautoscalers"], _READ),
     _rule("policy", ["poddisruptionbudgets"], _READ),
@@ -31,8 +58,19 @@ _EDIT: list[Object] = [
     _rule("", ["pods/eviction"], ["create"]),
     _rule("", ["configmaps", "events", "secrets", "serviceaccounts", "services", "services/proxy"], _WRITE),
     _rule("", ["serviceaccounts/token"], ["create"]),
-    _rule("apps", ["deployments", "deployments/rollback", "deployments/scale", "replicasets", "replicasets/scale",
-                   "statefulsets", "daemonsets"], _WRITE),
+    _rule(
+        "apps",
+        [
+            "deployments",
+            "deployments/rollback",
+            "deployments/scale",
+            "replicasets",
+            "replicasets/scale",
+            "statefulsets",
+            "daemonsets",
+        ],
+        _WRITE,
+    ),
     _rule("batch", ["jobs"], _WRITE),
     _rule("autoscaling", ["horizontalpodautoscalers"], _WRITE),
     _rule("policy", ["poddisruptionbudgets"], _WRITE),
@@ -43,13 +81,25 @@ _ADMIN: list[Object] = [
     _rule(_RBAC, ["rolebindings", "roles"], [*_WRITE, *_READ]),
     _rule("authorization.k8s.io", ["localsubjectaccessreviews"], ["create"]),
 ]
-_PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/", "/healthz", "/livez",
-          "/readyz"]
+_PATHS = [
+    "/api",
+    "/api/*",
+    "/apis",
+    "/apis/*",
+    "/openapi",
+    "/openapi/*",
+    "/version",
+    "/version/",
+    "/healthz",
+    "/livez",
+    "/readyz",
+]
 _PUBLIC = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
 
 CLUSTER_ROLES: dict[str, list[Object]] = {
     "cluster-admin": [
-        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]},
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+        {"nonResourceURLs": ["*"], "verbs": ["*"]},
     ],
     "admin": _ADMIN,
     "edit": _EDIT,

@@ -57,7 +57,9 @@ class Tokens:
         self._store = store
         self._secret = secrets.token_bytes(32)
 
-    def issue(self, account: Object, seconds: int, bound: Object | None = None, audiences: list[str] | None = None) -> str:
+    def issue(
+        self, account: Object, seconds: int, bound: Object | None = None, audiences: list[str] | None = None
+    ) -> str:
         """Sign a token for a ServiceAccount, bound to `bound` (a Pod or Secret) when given."""
         now = int(time.time())
         inner: Object = {
@@ -67,8 +69,13 @@ class Tokens:
         if bound is not None:
             inner[bound["kind"].lower()] = {"name": name_of(bound), "uid": uid_of(bound)}
         claims = {
-            "aud": audiences or [AUDIENCE], "exp": now + seconds, "iat": now, "nbf": now, "iss": AUDIENCE,
-            "jti": secrets.token_hex(16), "kubernetes.io": inner,
+            "aud": audiences or [AUDIENCE],
+            "exp": now + seconds,
+            "iat": now,
+            "nbf": now,
+            "iss": AUDIENCE,
+            "jti": secrets.token_hex(16),
+            "kubernetes.io": inner,
             "sub": f"system:serviceaccount:{namespace_of(account)}:{name_of(account)}",
         }
         text = f"{_pack({'alg': 'HS256', 'typ': 'JWT'})}.{_pack(claims)}"
@@ -105,9 +112,7 @@ class Tokens:
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def account_user(
-    namespace: str, name: str, uid: str = "", extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
-) -> User:
+def account_user(namespace: str, name: str, uid: str = "", extra: tuple[tuple[str, tuple[str, ...]], ...] = ()) -> User:
     """Return the user a ServiceAccount is."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
     return User(f"system:serviceaccount:{namespace}:{name}", groups, uid, extra)

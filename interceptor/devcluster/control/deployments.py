@@ -10,7 +10,18 @@ from interceptor.devcluster import resources
 from interceptor.devcluster.control import rollout
 from interceptor.devcluster.control.loop import Controller
 from interceptor.devcluster.events import Recorder
-from interceptor.devcluster.objects import Object, clone, condition, controller_of, deleting, name_of, owned_by, safe_encode, seconds_since, uid_of
+from interceptor.devcluster.objects import (
+    Object,
+    clone,
+    condition,
+    controller_of,
+    deleting,
+    name_of,
+    owned_by,
+    safe_encode,
+    seconds_since,
+    uid_of,
+)
 from interceptor.devcluster.registry import DeleteOptions, Registry
 from interceptor.devcluster.store import Change, Key
 
@@ -52,7 +63,11 @@ class Deployments(Controller):
         deployment = self.store.get(resources.DEPLOYMENTS, *key)
         if deployment is None or deleting(deployment):
             return None
-        owned = [item for item in self.store.list(resources.REPLICASETS, key[0]) if owned_by(item, deployment) and not deleting(item)]
+        owned = [
+            item
+            for item in self.store.list(resources.REPLICASETS, key[0])
+            if owned_by(item, deployment) and not deleting(item)
+        ]
         template = _bare(deployment["spec"]["template"])
         new = next((item for item in owned if _bare(item["spec"]["template"]) == template), None)
         status = clone(deployment.get("status") or {})
@@ -91,6 +106,7 @@ class Deployments(Controller):
                 rollout.set_condition(status, "Progressing", "True", "FoundNewReplicaSet", message)
         revision_text = new["metadata"]["annotations"][REVISION]
         if deployment["metadata"].get("annotations", {}).get(REVISION) != revision_text:
+
             def mark(obj: Object) -> None:
                 obj["metadata"].setdefault("annotations", {})[REVISION] = revision_text
 
@@ -103,7 +119,9 @@ class Deployments(Controller):
         replicas: int = deployment["spec"]["replicas"]
         own = deployment["metadata"].get("annotations") or {}
         return {key: value for key, value in own.items() if key not in _NOT_COPIED} | {
-            REVISION: str(revision), _DESIRED: str(replicas), _MAX: str(replicas + surge),
+            REVISION: str(revision),
+            _DESIRED: str(replicas),
+            _MAX: str(replicas + surge),
         }
 
     def _replicaset(self, deployment: Object, revision: int) -> Object:
@@ -115,7 +133,8 @@ class Deployments(Controller):
         selector.setdefault("matchLabels", {})[HASH] = digest
         replicaset: Object = {
             "metadata": {
-                "name": f"{name_of(deployment)}-{digest}", "labels": dict(template["metadata"]["labels"]),
+                "name": f"{name_of(deployment)}-{digest}",
+                "labels": dict(template["metadata"]["labels"]),
                 "annotations": self._annotations(deployment, revision),
                 "ownerReferences": [owner_reference(deployment)],
             },
@@ -152,7 +171,9 @@ class Deployments(Controller):
 
         self.registry.modify(resources.REPLICASETS, replicaset["metadata"]["namespace"], name_of(replicaset), resize)
         way = "up" if size > before else "down"
-        self._events.say(deployment, "ScalingReplicaSet", f"Scaled {way} replica set {name_of(replicaset)} from {before} to {size}")
+        self._events.say(
+            deployment, "ScalingReplicaSet", f"Scaled {way} replica set {name_of(replicaset)} from {before} to {size}"
+        )
 
     def _clean(self, deployment: Object, old: list[Object]) -> None:
         idle = [item for item in old if not rollout.wanted(item) and not (item.get("status") or {}).get("replicas")]
@@ -169,10 +190,16 @@ class Deployments(Controller):
         status = rollout.counts(deployment, current, every) | {"conditions": conditions}
         _, unavailable = rollout.surge_and_unavailable(deployment)
         if status.get("availableReplicas", 0) >= deployment["spec"]["replicas"] - unavailable:
-            rollout.set_condition(status, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+            rollout.set_condition(
+                status, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
+            )
         else:
             rollout.set_condition(
-                status, "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
+                status,
+                "Available",
+                "False",
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.",
             )
         failed = next((found for item in every if (found := condition(item, "ReplicaFailure"))), None)
         if failed:
@@ -194,16 +221,28 @@ class Deployments(Controller):
         """Judge the rollout: complete, moving, or stuck; return when to judge again."""
         replicas: int = deployment["spec"]["replicas"]
         named = f'ReplicaSet "{name_of(new)}"'
-        complete = all(status.get(field, 0) == replicas for field in ("updatedReplicas", "replicas", "availableReplicas"))
+        complete = all(
+            status.get(field, 0) == replicas for field in ("updatedReplicas", "replicas", "availableReplicas")
+        )
         known = next((item for item in status["conditions"] if item["type"] == "Progressing"), None)
         if complete:
             if not (known and known["reason"] == "NewReplicaSetAvailable" and named in known["message"]):
-                rollout.set_condition(status, "Progressing", "True", "NewReplicaSetAvailable", f"{named} has successfully progressed.")
+                rollout.set_condition(
+                    status, "Progressing", "True", "NewReplicaSetAvailable", f"{named} has successfully progressed."
+                )
             return None
-        if known and known["reason"] == "NewReplicaSetAvailable" and status.get("replicas", 0) == status.get("updatedReplicas", 0):
+        if (
+            known
+            and known["reason"] == "NewReplicaSetAvailable"
+            and status.get("replicas", 0) == status.get("updatedReplicas", 0)
+        ):
             return None  # complete once; pods that fail now are no rollout
-        moved = any(status.get(field, 0) > before.get(field, 0) for field in ("updatedReplicas", "readyReplicas", "availableReplicas")) or (
-            status.get("replicas", 0) - status.get("updatedReplicas", 0) < before.get("replicas", 0) - before.get("updatedReplicas", 0)
+        moved = any(
+            status.get(field, 0) > before.get(field, 0)
+            for field in ("updatedReplicas", "readyReplicas", "availableReplicas")
+        ) or (
+            status.get("replicas", 0) - status.get("updatedReplicas", 0)
+            < before.get("replicas", 0) - before.get("updatedReplicas", 0)
         )
         if moved or known is None:
             rollout.drop_condition(status, "Progressing")
@@ -214,13 +253,19 @@ class Deployments(Controller):
         left = deployment["spec"]["progressDeadlineSeconds"] - seconds_since(known["lastUpdateTime"])
         if left > 0:
             return float(left)
-        rollout.set_condition(status, "Progressing", "False", "ProgressDeadlineExceeded", f"{named} has timed out progressing.")
+        rollout.set_condition(
+            status, "Progressing", "False", "ProgressDeadlineExceeded", f"{named} has timed out progressing."
+        )
         return None
 
 
 def owner_reference(owner: Object) -> Object:
     """Return the reference of a controller to what it owns."""
     return {
-        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": name_of(owner), "uid": uid_of(owner),
-        "controller": True, "blockOwnerDeletion": True,
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": name_of(owner),
+        "uid": uid_of(owner),
+        "controller": True,
+        "blockOwnerDeletion": True,
     }

@@ -54,8 +54,10 @@ class Endpoints(Controller):
         if not selector:
             return None  # whoever wrote the Service writes its endpoints
         pods = [
-            pod for pod in self.store.list(resources.PODS, namespace)
-            if selection.equal_labels(selector, pod["metadata"].get("labels") or {}) and (pod["status"].get("podIP"))
+            pod
+            for pod in self.store.list(resources.PODS, namespace)
+            if selection.equal_labels(selector, pod["metadata"].get("labels") or {})
+            and (pod["status"].get("podIP"))
             and pod["status"]["phase"] not in ("Succeeded", "Failed")
         ]
         self._endpoints(service, [pod for pod in pods if not deleting(pod)])
@@ -67,6 +69,7 @@ class Endpoints(Controller):
         if old is None:
             self.registry.create(resource, namespace, obj)
         else:
+
             def replace(changed: Object) -> None:
                 for field in ("subsets", "endpoints", "ports"):
                     changed.pop(field, None)
@@ -82,12 +85,15 @@ class Endpoints(Controller):
                 continue
             group = groups.setdefault(tuple(ports), {"addresses": [], "notReadyAddresses": []})
             ready = is_true(pod, "Ready") or service["spec"].get("publishNotReadyAddresses")
-            group["addresses" if ready else "notReadyAddresses"].append({
-                "ip": pod["status"]["podIP"], "nodeName": NODE, "targetRef": _target(pod),
-            })
+            group["addresses" if ready else "notReadyAddresses"].append(
+                {
+                    "ip": pod["status"]["podIP"],
+                    "nodeName": NODE,
+                    "targetRef": _target(pod),
+                }
+            )
         subsets = [
-            {kind: found for kind, found in group.items() if found}
-            | {"ports": [_port(*port) for port in ports]}
+            {kind: found for kind, found in group.items() if found} | {"ports": [_port(*port) for port in ports]}
             for ports, group in groups.items()
         ]
         obj: Object = {"metadata": {"name": name_of(service), "labels": dict(service["metadata"].get("labels") or {})}}
@@ -97,25 +103,37 @@ class Endpoints(Controller):
 
     def _slice(self, service: Object, pods: list[Object]) -> None:
         namespace = service["metadata"]["namespace"]
-        existing = next((item for item in self.store.list(resources.ENDPOINTSLICES, namespace) if owned_by(item, service)), None)
+        existing = next(
+            (item for item in self.store.list(resources.ENDPOINTSLICES, namespace) if owned_by(item, service)), None
+        )
         endpoints: list[Any] = []
         ports: list[tuple[str, int, str]] = []
         for pod in pods:
             ports = ports or _pod_ports(service, pod)
             ready = is_true(pod, "Ready")
-            endpoints.append({
-                "addresses": [pod["status"]["podIP"]], "nodeName": NODE, "targetRef": _target(pod),
-                "conditions": {
-                    "ready": bool((ready and not deleting(pod)) or service["spec"].get("publishNotReadyAddresses")),
-                    "serving": ready, "terminating": deleting(pod),
-                },
-            })
+            endpoints.append(
+                {
+                    "addresses": [pod["status"]["podIP"]],
+                    "nodeName": NODE,
+                    "targetRef": _target(pod),
+                    "conditions": {
+                        "ready": bool((ready and not deleting(pod)) or service["spec"].get("publishNotReadyAddresses")),
+                        "serving": ready,
+                        "terminating": deleting(pod),
+                    },
+                }
+            )
         obj: Object = {
             "metadata": {
-                "labels": {_SERVICE: name_of(service), "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"},
+                "labels": {
+                    _SERVICE: name_of(service),
+                    "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+                },
                 "ownerReferences": [owner_reference(service)],
             },
-            "addressType": "IPv4", "endpoints": endpoints, "ports": [_port(*port) for port in ports],
+            "addressType": "IPv4",
+            "endpoints": endpoints,
+            "ports": [_port(*port) for port in ports],
         }
         if existing:
             obj["metadata"]["name"] = name_of(existing)

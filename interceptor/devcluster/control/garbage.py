@@ -50,7 +50,9 @@ class Garbage(Controller):
             for other, obj in self._dependents(uid):
                 blocking = blocking or self._blocks(obj, uid)
                 if not deleting(obj):
-                    self.registry.delete(other, namespace_of(obj), name_of(obj), DeleteOptions(propagation="Foreground", uid=uid_of(obj)))
+                    self.registry.delete(
+                        other, namespace_of(obj), name_of(obj), DeleteOptions(propagation="Foreground", uid=uid_of(obj))
+                    )
             if not blocking or not any(self._blocks(obj, uid) for _, obj in self._dependents(uid)):
                 self._drop(resource, owner, _FOREGROUND)
         return None
@@ -65,13 +67,16 @@ class Garbage(Controller):
 
     def _dependents(self, uid: str) -> list[tuple[Resource, Object]]:
         return [
-            (resource, obj) for resource, obj in self._objects()
+            (resource, obj)
+            for resource, obj in self._objects()
             if any(ref["uid"] == uid for ref in obj["metadata"].get("ownerReferences") or ())
         ]
 
     @staticmethod
     def _blocks(obj: Object, uid: str) -> bool:
-        return any(ref["uid"] == uid and ref.get("blockOwnerDeletion") for ref in obj["metadata"].get("ownerReferences") or ())
+        return any(
+            ref["uid"] == uid and ref.get("blockOwnerDeletion") for ref in obj["metadata"].get("ownerReferences") or ()
+        )
 
     def _owner_gone(self, resource: Resource, obj: Object, uid: str) -> None:
         others = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] != uid and self._find(ref["uid"])]
@@ -90,6 +95,8 @@ class Garbage(Controller):
 
     def _drop(self, resource: Resource, owner: Object, finalizer: str) -> None:
         def drop(changed: Object) -> None:
-            changed["metadata"]["finalizers"] = [item for item in changed["metadata"].get("finalizers") or () if item != finalizer]
+            changed["metadata"]["finalizers"] = [
+                item for item in changed["metadata"].get("finalizers") or () if item != finalizer
+            ]
 
         self.registry.modify(resource, namespace_of(owner), name_of(owner), drop)

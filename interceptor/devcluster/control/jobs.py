@@ -50,7 +50,14 @@ class Jobs(Controller):
             return float(left)
         now = timestamp()
         conditions = [
-            {"type": kind, "status": "True", "reason": "DeadlineExceeded", "message": _WORDS, "lastProbeTime": now, "lastTransitionTime": now}
+            {
+                "type": kind,
+                "status": "True",
+                "reason": "DeadlineExceeded",
+                "message": _WORDS,
+                "lastProbeTime": now,
+                "lastTransitionTime": now,
+            }
             for kind in ("FailureTarget", "Failed")
         ]
         self._status(job, {**job["status"], "conditions": conditions})

@@ -40,7 +40,9 @@ class Namespaces(Controller):
         if self.store.get(resources.SERVICEACCOUNTS, name, "default") is None:
             self.registry.create(resources.SERVICEACCOUNTS, name, {"metadata": {"name": "default"}})
         if self.store.get(resources.CONFIGMAPS, name, _ROOT) is None:
-            self.registry.create(resources.CONFIGMAPS, name, {"metadata": {"name": _ROOT}, "data": {"ca.crt": self._authority}})
+            self.registry.create(
+                resources.CONFIGMAPS, name, {"metadata": {"name": _ROOT}, "data": {"ca.crt": self._authority}}
+            )
         return None
 
     def _empty(self, namespace: Object) -> None:

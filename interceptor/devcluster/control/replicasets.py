@@ -9,7 +9,17 @@ from interceptor.devcluster.control import rollout
 from interceptor.devcluster.control.deployments import owner_reference
 from interceptor.devcluster.control.loop import Controller
 from interceptor.devcluster.events import Recorder
-from interceptor.devcluster.objects import Object, clone, condition, controller_of, deleting, is_true, name_of, owned_by, seconds_since
+from interceptor.devcluster.objects import (
+    Object,
+    clone,
+    condition,
+    controller_of,
+    deleting,
+    is_true,
+    name_of,
+    owned_by,
+    seconds_since,
+)
 from interceptor.devcluster.registry import DeleteOptions, Registry
 from interceptor.devcluster.status import ApiError
 from interceptor.devcluster.store import Change, Key
@@ -48,7 +58,9 @@ class ReplicaSets(Controller):
             problem = self._create(replicaset, missing)
         elif missing < 0:
             # those not ready go first, then the youngest
-            doomed = sorted(pods, key=lambda pod: (is_true(pod, "Ready"), seconds_since(pod["metadata"]["creationTimestamp"])))
+            doomed = sorted(
+                pods, key=lambda pod: (is_true(pod, "Ready"), seconds_since(pod["metadata"]["creationTimestamp"]))
+            )
             for pod in doomed[:-missing]:
                 self.registry.delete(resources.PODS, key[0], name_of(pod), DeleteOptions())
                 self._events.say(replicaset, "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
@@ -57,7 +69,8 @@ class ReplicaSets(Controller):
 
     def _active(self, replicaset: Object) -> list[Object]:
         return [
-            pod for pod in self.store.list(resources.PODS, replicaset["metadata"]["namespace"])
+            pod
+            for pod in self.store.list(resources.PODS, replicaset["metadata"]["namespace"])
             if owned_by(pod, replicaset) and not deleting(pod) and pod["status"]["phase"] not in ("Succeeded", "Failed")
         ]
 
@@ -84,7 +97,8 @@ class ReplicaSets(Controller):
         available = [pod for pod in ready if _age_ready(pod) >= minimum]
         numbers = {"fullyLabeledReplicas": len(pods), "readyReplicas": len(ready), "availableReplicas": len(available)}
         status: Object = {
-            "replicas": len(pods), "observedGeneration": replicaset["metadata"]["generation"],
+            "replicas": len(pods),
+            "observedGeneration": replicaset["metadata"]["generation"],
             "conditions": list((replicaset.get("status") or {}).get("conditions") or ()),
         } | {name: number for name, number in numbers.items() if number}
         if problem:
@@ -95,6 +109,8 @@ class ReplicaSets(Controller):
         def write(obj: Object) -> None:
             obj["status"] = status
 
-        self.registry.modify(resources.REPLICASETS, replicaset["metadata"]["namespace"], name_of(replicaset), write, status=True)
+        self.registry.modify(
+            resources.REPLICASETS, replicaset["metadata"]["namespace"], name_of(replicaset), write, status=True
+        )
         waiting = [minimum - _age_ready(pod) for pod in ready if pod not in available]
         return min(waiting, default=None)

@@ -87,7 +87,11 @@ def set_condition(status: Object, kind: str, value: str, reason: str, message: s
         return
     now = timestamp()
     new = {
-        "type": kind, "status": value, "lastUpdateTime": now, "reason": reason, "message": message,
+        "type": kind,
+        "status": value,
+        "lastUpdateTime": now,
+        "reason": reason,
+        "message": message,
         "lastTransitionTime": old["lastTransitionTime"] if old and old["status"] == value else now,
     }
     if old is None:
@@ -103,6 +107,7 @@ def drop_condition(status: Object, kind: str) -> None:
 
 def counts(deployment: Object, new: Object | None, every: list[Object]) -> Object:
     """Return the numbers of a Deployment's status; zeros are left out, as Go does."""
+
     def total(field: str, items: list[Object]) -> int:
         return sum(int((item.get("status") or {}).get(field, 0)) for item in items)
 

@@ -96,9 +96,7 @@ class Container:
                 self.event("ErrImageNeverPull", message, "Warning")
                 self._waiting("ErrImageNeverPull", message)
             else:
-                error = (
-                    f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
-                )
+                error = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
                 self.event("Pulling", f'Pulling image "{image}"')
                 self.event("Failed", f'Failed to pull image "{image}": {error}', "Warning")
                 self.event("Failed", "Error: ErrImagePull", "Warning")
@@ -131,7 +129,9 @@ class Container:
         output = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:
-            self.process = await self.worker.processes.spawn(argv, self.launch.env, self.launch.cwd, (nothing, output, output))
+            self.process = await self.worker.processes.spawn(
+                argv, self.launch.env, self.launch.cwd, (nothing, output, output)
+            )
         except StartError as error:
             self.process = None
             self.event("Failed", f"Error: {error}", "Warning")
@@ -243,7 +243,13 @@ class Container:
         self.worker.publish()
 
     def _terminated(self, code: int, reason: str, started: str, message: str = "") -> None:
-        ended: Object = {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": timestamp(), "containerID": self.identity}
+        ended: Object = {
+            "exitCode": code,
+            "reason": reason,
+            "startedAt": started,
+            "finishedAt": timestamp(),
+            "containerID": self.identity,
+        }
         if message:
             ended["message"] = message
         self.state = {"terminated": ended}
@@ -253,8 +259,12 @@ class Container:
     def status(self) -> Object:
         """Return the containerStatuses entry."""
         status: Object = {
-            "name": self.name, "state": self.state, "lastState": {"terminated": self.last_state["terminated"]} if "terminated" in self.last_state else {},
-            "ready": self.succeeded if self.init else self.ready, "restartCount": self.restarts, "image": self.spec["image"],
+            "name": self.name,
+            "state": self.state,
+            "lastState": {"terminated": self.last_state["terminated"]} if "terminated" in self.last_state else {},
+            "ready": self.succeeded if self.init else self.ready,
+            "restartCount": self.restarts,
+            "image": self.spec["image"],
             "imageID": f"interceptor://{self.spec['image']}" if self.identity else "",
             "started": self.started,
         }

@@ -19,8 +19,17 @@ from interceptor.devcluster.store import Store
 _REFERENCE = re.compile(r"\$(\$|\([^()]*\))?")
 _NAME = re.compile(r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")
 _KEYED = re.compile(r"^metadata\.(labels|annotations)\['([^']+)'\]$")
-_UNITS = {"m": Decimal("0.001"), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12),
-          "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40)}
+_UNITS = {
+    "m": Decimal("0.001"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+}
 
 
 class ConfigError(Exception):
@@ -29,6 +38,7 @@ class ConfigError(Exception):
 
 def expand(text: str, values: dict[str, str]) -> str:
     """Replace `$(NAME)`; `$$` is a dollar sign, an unknown name stays as it is."""
+
     def replace(match: re.Match[str]) -> str:
         inner = match.group(1)
         if inner is None:
@@ -56,10 +66,15 @@ def field_value(pod: Object, path: str) -> str:
         return "\n".join(f'{key}="{value}"' for key, value in sorted(items.items()))
     address = pod["status"].get("podIP", "")
     values: dict[str, str] = {
-        "metadata.name": name_of(pod), "metadata.namespace": namespace_of(pod), "metadata.uid": uid_of(pod),
-        "spec.nodeName": NODE, "spec.serviceAccountName": pod["spec"].get("serviceAccountName", ""),
-        "status.podIP": address, "status.podIPs": address,
-        "status.hostIP": pod["status"].get("hostIP", ""), "status.hostIPs": pod["status"].get("hostIP", ""),
+        "metadata.name": name_of(pod),
+        "metadata.namespace": namespace_of(pod),
+        "metadata.uid": uid_of(pod),
+        "spec.nodeName": NODE,
+        "spec.serviceAccountName": pod["spec"].get("serviceAccountName", ""),
+        "status.podIP": address,
+        "status.podIPs": address,
+        "status.hostIP": pod["status"].get("hostIP", ""),
+        "status.hostIPs": pod["status"].get("hostIP", ""),
     }
     if path not in values:
         raise ConfigError(f"unsupported fieldPath: {path}")
@@ -140,9 +155,15 @@ class Environment:
         return data[ref["key"]]
 
     def _services(self) -> dict[str, str]:
-        found = [service for service in self._store.list(resources.SERVICES, "default") if name_of(service) == "kubernetes"]
+        found = [
+            service for service in self._store.list(resources.SERVICES, "default") if name_of(service) == "kubernetes"
+        ]
         if self._pod["spec"].get("enableServiceLinks", True):
-            found += [service for service in self._store.list(resources.SERVICES, self._namespace) if name_of(service) != "kubernetes"]
+            found += [
+                service
+                for service in self._store.list(resources.SERVICES, self._namespace)
+                if name_of(service) != "kubernetes"
+            ]
         values: dict[str, str] = {}
         for service in found:
             if service["spec"].get("clusterIP", "None") != "None":
@@ -165,5 +186,9 @@ def _service_variables(service: Object) -> dict[str, str]:
     for port in ports:
         prefix = f"{name}_PORT_{port['port']}_{port['protocol']}"
         values[prefix] = f"{port['protocol'].lower()}://{address}:{port['port']}"
-        values |= {f"{prefix}_PROTO": port["protocol"].lower(), f"{prefix}_PORT": str(port["port"]), f"{prefix}_ADDR": address}
+        values |= {
+            f"{prefix}_PROTO": port["protocol"].lower(),
+            f"{prefix}_PORT": str(port["port"]),
+            f"{prefix}_ADDR": address,
+        }
     return values

@@ -25,14 +25,27 @@ def _literal(name: str, value: str) -> bytes:
 
 
 def _request(host: str, port: int, service: str) -> bytes:
-    headers = b"".join(_literal(*pair) for pair in (
-        (":method", "POST"), (":scheme", "http"), (":path", "/grpc.health.v1.Health/Check"), (":authority", f"{host}:{port}"),
-        ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", "kube-probe/1.34"),
-    ))
+    headers = b"".join(
+        _literal(*pair)
+        for pair in (
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/grpc.health.v1.Health/Check"),
+            (":authority", f"{host}:{port}"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("user-agent", "kube-probe/1.34"),
+        )
+    )
     name = service.encode()
     message = b"\x0a" + bytes([len(name)]) + name if name else b""
     body = b"\0" + struct.pack(">I", len(message)) + message
-    return _PREFACE + _frame(_SETTINGS, 0, 0) + _frame(_HEADERS, _END_HEADERS, 1, headers) + _frame(_DATA, _END_STREAM, 1, body)
+    return (
+        _PREFACE
+        + _frame(_SETTINGS, 0, 0)
+        + _frame(_HEADERS, _END_HEADERS, 1, headers)
+        + _frame(_DATA, _END_STREAM, 1, body)
+    )
 
 
 def _status(message: bytes) -> int:

@@ -24,8 +24,15 @@ class Kubelet:
     """All pods of the dev cluster."""
 
     def __init__(
-        self, registry: Registry, tokens: Tokens, addresses: AddressPool, images: Images, processes: Processes,
-        http: aiohttp.ClientSession, folder: Path, host_ip: str,
+        self,
+        registry: Registry,
+        tokens: Tokens,
+        addresses: AddressPool,
+        images: Images,
+        processes: Processes,
+        http: aiohttp.ClientSession,
+        folder: Path,
+        host_ip: str,
     ) -> None:
         self.registry = registry
         self.store = registry.store

@@ -169,7 +169,9 @@ class PodWorker:
         nothing = os.open(os.devnull, os.O_RDONLY)
         launch = container.launch
         try:
-            process = await self.processes.spawn(translate(command, launch.mounts), launch.env, launch.cwd, (nothing, write, write))
+            process = await self.processes.spawn(
+                translate(command, launch.mounts), launch.env, launch.cwd, (nothing, write, write)
+            )
         except StartError as error:
             os.close(read)
             return 126, str(error)
@@ -203,7 +205,9 @@ class PodWorker:
         if not self._initialized or any("waiting" in item.state and not item.last_state for item in self.containers):
             return "Pending"
         ended = all("terminated" in state for state in states)
-        final = self.policy == "Never" or (self.policy == "OnFailure" and all(item.succeeded for item in self.containers))
+        final = self.policy == "Never" or (
+            self.policy == "OnFailure" and all(item.succeeded for item in self.containers)
+        )
         if ended and (final or self.stopping):
             return "Succeeded" if all(item.succeeded for item in self.containers) else "Failed"
         return "Running"
@@ -217,7 +221,8 @@ class PodWorker:
         wanted = [
             ("PodReadyToStartContainers", True, None, ""),
             ("Initialized", self._initialized, None if self._initialized else "ContainersNotInitialized", ""),
-            ("Ready", ready, why, words), ("ContainersReady", ready, why, words),
+            ("Ready", ready, why, words),
+            ("ContainersReady", ready, why, words),
             ("PodScheduled", self._scheduled, None, ""),
         ]
         known = {item["type"]: item for item in before.get("conditions") or ()}
@@ -226,7 +231,9 @@ class PodWorker:
             value = "True" if holds else "False"
             old = known.get(kind)
             item: Object = {
-                "type": kind, "status": value, "lastProbeTime": None,
+                "type": kind,
+                "status": value,
+                "lastProbeTime": None,
                 "lastTransitionTime": old["lastTransitionTime"] if old and old["status"] == value else timestamp(),
             }
             if reason:
@@ -235,8 +242,13 @@ class PodWorker:
                 item["message"] = message
             conditions.append(item)
         status: Object = before | {
-            "phase": self._phase(), "conditions": conditions, "hostIP": self._kubelet.host_ip, "hostIPs": [{"ip": self._kubelet.host_ip}],
-            "podIP": self.address, "podIPs": [{"ip": self.address}], "startTime": self._started,
+            "phase": self._phase(),
+            "conditions": conditions,
+            "hostIP": self._kubelet.host_ip,
+            "hostIPs": [{"ip": self._kubelet.host_ip}],
+            "podIP": self.address,
+            "podIPs": [{"ip": self.address}],
+            "startTime": self._started,
             "containerStatuses": [container.status() for container in self.containers],
         }
         if self.init:

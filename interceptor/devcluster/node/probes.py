@@ -84,7 +84,9 @@ class Prober:
         process = self._container.process
         if process is None or self._worker.stopping:
             return
-        self._container.event("Killing", f"Container {self._container.name} failed {kind.lower()} probe, will be restarted")
+        self._container.event(
+            "Killing", f"Container {self._container.name} failed {kind.lower()} probe, will be restarted"
+        )
         await self._container.end_process(process, probe.get("terminationGracePeriodSeconds", self._worker.grace))
 
     async def _try(self, probe: Object, kind: str) -> bool:
@@ -92,8 +94,10 @@ class Prober:
             async with asyncio.timeout(probe["timeoutSeconds"]):
                 problem = await self._ask(probe)
         except TimeoutError:
-            problem = f"command timed out after {probe['timeoutSeconds']}s" if "exec" in probe else (
-                "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            problem = (
+                f"command timed out after {probe['timeoutSeconds']}s"
+                if "exec" in probe
+                else ("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
             )
         except (OSError, aiohttp.ClientError) as error:
             problem = str(error)
@@ -113,7 +117,9 @@ class Prober:
         if "grpc" in probe:
             return await grpc_probe.check(self._worker.address, probe["grpc"]["port"], probe["grpc"].get("service", ""))
         action = probe["tcpSocket"]
-        _, writer = await asyncio.open_connection(action.get("host") or self._worker.address, self._port(action["port"]))
+        _, writer = await asyncio.open_connection(
+            action.get("host") or self._worker.address, self._port(action["port"])
+        )
         writer.close()
         return None
 

@@ -70,7 +70,9 @@ class Processes:
     async def __aenter__(self) -> Processes:
         self._shim = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
             [sys.executable, "-I", "-S", str(_SHIM), str(self._theirs.fileno())],
-            pass_fds=[self._theirs.fileno()], start_new_session=True, stdin=subprocess.DEVNULL,
+            pass_fds=[self._theirs.fileno()],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
         )
         self._theirs.close()
         self._link.setblocking(False)
@@ -87,7 +89,9 @@ class Processes:
         assert self._shim is not None
         self._shim.wait(10)  # it only kills and reaps
 
-    async def spawn(self, argv: list[str], env: dict[str, str], cwd: Path, stdio: tuple[int, int, int], *, tty: bool = False) -> Process:
+    async def spawn(
+        self, argv: list[str], env: dict[str, str], cwd: Path, stdio: tuple[int, int, int], *, tty: bool = False
+    ) -> Process:
         """Start a program; the three file descriptors stay the caller's to close."""
         self._next += 1
         number = self._next

@@ -80,7 +80,9 @@ class Volumes:
                 files |= self._projected(volume["name"], source, volume["projected"]["defaultMode"])
             return files
         kind = next(key for key in volume if key != "name")
-        raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : the dev cluster has no {kind} volumes')
+        raise MountError(
+            f'MountVolume.SetUp failed for volume "{volume["name"]}" : the dev cluster has no {kind} volumes'
+        )
 
     def _projected(self, name: str, source: Object, mode: int) -> Files:
         if "serviceAccountToken" in source:
@@ -112,7 +114,9 @@ class Volumes:
             if item["key"] in data:
                 files[item["path"]] = (data[item["key"]], item.get("mode", mode))
             elif not source.get("optional"):
-                raise MountError(f"MountVolume.SetUp failed for volume : references non-existent {resource.singular} key: {item['key']}")
+                raise MountError(
+                    f"MountVolume.SetUp failed for volume : references non-existent {resource.singular} key: {item['key']}"
+                )
         return files
 
     def _downward(self, source: Object, mode: int) -> Files:
@@ -147,12 +151,16 @@ class Volumes:
         """Tell whether some volume shows this Secret or ConfigMap."""
         wanted = {"secret": resources.SECRETS, "configMap": resources.CONFIGMAPS}
         sources = [
-            source for volume in self._pod["spec"].get("volumes") or ()
+            source
+            for volume in self._pod["spec"].get("volumes") or ()
             for source in (volume, *volume.get("projected", {}).get("sources", ()))
         ]
         return any(
-            kind in source and wanted[kind] is resource and name in (source[kind].get("name"), source[kind].get("secretName"))
-            for source in sources for kind in wanted
+            kind in source
+            and wanted[kind] is resource
+            and name in (source[kind].get("name"), source[kind].get("secretName"))
+            for source in sources
+            for kind in wanted
         )
 
     def remove(self) -> None:
@@ -187,7 +195,7 @@ def translate(words: list[str], mounts: list[tuple[str, str]]) -> list[str]:
     for word in words:
         for inside, here in mounts:
             if word == inside or word.startswith(inside + "/"):
-                word = here + word[len(inside):]  # noqa: PLW2901
+                word = here + word[len(inside) :]  # noqa: PLW2901
                 break
         result.append(word)
     return result

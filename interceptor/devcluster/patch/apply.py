@@ -143,8 +143,12 @@ def server_side_apply(live: Object | None, applied: Object, manager: str, *, for
     result: Object = _merge(base, wanted, "", "") if base else wanted
     changed = mine is None or mine["fieldsV1"] != ours
     entry = {
-        "manager": manager, "operation": "Apply", "apiVersion": wanted["apiVersion"], "fieldsType": "FieldsV1",
-        "time": timestamp() if changed or mine is None else mine["time"], "fieldsV1": ours,
+        "manager": manager,
+        "operation": "Apply",
+        "apiVersion": wanted["apiVersion"],
+        "fieldsType": "FieldsV1",
+        "time": timestamp() if changed or mine is None else mine["time"],
+        "fieldsV1": ours,
     }
     result.setdefault("metadata", {})["managedFields"] = [*others, entry]
     return result

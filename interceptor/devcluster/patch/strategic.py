@@ -77,10 +77,13 @@ def _merge_list(before: list[Any], patch: list[Any], parent: str, field: str) ->
 
 def _ordered(items: list[Any], order: list[Any], keys: tuple[str, ...]) -> list[Any]:
     """Put the items named in `order` into that order; the others keep their place after what preceded them."""
+
     def identity(item: Any) -> Any:
         return item.get(keys[0]) if keys and isinstance(item, dict) else item
 
     ranks = {str(identity(wanted)): rank for rank, wanted in enumerate(order)}
-    named = sorted((item for item in items if str(identity(item)) in ranks), key=lambda item: ranks[str(identity(item))])
+    named = sorted(
+        (item for item in items if str(identity(item)) in ranks), key=lambda item: ranks[str(identity(item))]
+    )
     queue = iter(named)
     return [next(queue) if str(identity(item)) in ranks else item for item in items]

@@ -87,7 +87,9 @@ class Execs:
             raise bad_request("you must specify at least 1 command for the container")
         container = container_of(self._registry, self._kubelet, info, query.get("container", ""))
         if container.launch is None:
-            raise ApiError(500, "InternalError", f'unable to upgrade connection: container not found ("{container.name}")')
+            raise ApiError(
+                500, "InternalError", f'unable to upgrade connection: container not found ("{container.name}")'
+            )
         socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, autoping=True)
         if not socket.can_prepare(request).ok:
             raise unsupported("exec over SPDY; use a client that speaks WebSocket (kubectl 1.31 or newer)")
@@ -104,12 +106,23 @@ class Execs:
                 pipes.close(channel)
         return socket
 
-    async def _run(self, socket: web.WebSocketResponse, stream: Stream, container: Container, command: list[str], pipes: Pipes, *, tty: bool) -> None:
+    async def _run(
+        self,
+        socket: web.WebSocketResponse,
+        stream: Stream,
+        container: Container,
+        command: list[str],
+        pipes: Pipes,
+        *,
+        tty: bool,
+    ) -> None:
         launch = container.launch
         assert launch is not None
         env = launch.env | ({"TERM": "xterm"} if tty else {})
         try:
-            process = await self._kubelet.processes.spawn(translate(command, launch.mounts), env, launch.cwd, pipes.theirs, tty=tty)
+            process = await self._kubelet.processes.spawn(
+                translate(command, launch.mounts), env, launch.cwd, pipes.theirs, tty=tty
+            )
         except StartError as error:
             text = f"command terminated with exit code {126 if 'permission' in str(error) else 127}: {error}"
             await _send(socket, ERROR, _exit_status(126 if "permission" in str(error) else 127, text))
@@ -129,7 +142,8 @@ class Execs:
         async with asyncio.TaskGroup() as group:
             outputs = [
                 group.create_task(_pump(socket, channel, pipes), name=f"exec output {channel}")
-                for channel in (STDOUT, STDERR) if channel in pipes.ours
+                for channel in (STDOUT, STDERR)
+                if channel in pipes.ours
             ]
             listening = group.create_task(_listen(socket, process, pipes), name="exec input")
             status = await process.wait()
@@ -182,7 +196,7 @@ async def _write(pipes: Pipes, data: bytes) -> None:
     loop = asyncio.get_running_loop()
     while data:
         try:
-            data = data[os.write(fd, data):]
+            data = data[os.write(fd, data) :]
         except BlockingIOError:
             writable = asyncio.Event()
             loop.add_writer(fd, writable.set)
@@ -204,7 +218,9 @@ def _exit_status(code: int, message: str = "") -> bytes:
         status: Object = {"metadata": {}, "status": "Success"}
     else:
         status = {
-            "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+            "metadata": {},
+            "status": "Failure",
+            "reason": "NonZeroExitCode",
             "message": message or f"command terminated with non-zero exit code: exit status {code}",
             "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
         }

@@ -54,7 +54,7 @@ class Logs:
             if previous:
                 raise bad_request(f'previous terminated container "{container.name}" in pod "{info.name}" not found')
             reason = container.state.get("waiting", {}).get("reason", "ContainerCreating")
-            words = f"container \"{container.name}\" in pod \"{info.name}\" is waiting to start: {reason}"
+            words = f'container "{container.name}" in pod "{info.name}" is waiting to start: {reason}'
             raise bad_request(words)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)

@@ -39,7 +39,9 @@ class PortForwards:
         worker = self._kubelet.find(info.namespace, info.name)
         if worker is None or pod["status"]["phase"] != "Running":
             phase = pod["status"]["phase"]
-            raise ApiError(500, "InternalError", f"unable to forward port because pod is not running. Current status={phase}")
+            raise ApiError(
+                500, "InternalError", f"unable to forward port because pod is not running. Current status={phase}"
+            )
         socket = web.WebSocketResponse(protocols=(SPDY_PROTOCOL, V4), max_msg_size=0, autoping=True)
         if not socket.can_prepare(request).ok:
             raise unsupported("port-forward over raw SPDY; use a client that speaks WebSocket (kubectl 1.31 or newer)")
@@ -82,7 +84,8 @@ class _V4:
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen(), name="port-forward from client")
             copying = [
-                group.create_task(self._port(2 * index, port), name=f"port-forward {port}") for index, port in enumerate(self._ports)
+                group.create_task(self._port(2 * index, port), name=f"port-forward {port}")
+                for index, port in enumerate(self._ports)
             ]
             try:
                 done, _ = await asyncio.wait({listening, *copying}, return_when=asyncio.FIRST_COMPLETED)

@@ -33,9 +33,12 @@ _TEXT = (
     "chunked,text/html,image/png,image/jpg,image/gif,application/xml,application/xhtml+xml,text/plain,text/javascript,"
     "publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0."
 )
-DICTIONARY = b"".join(
-    struct.pack(">I", len(word)) + word.encode() for word in (item.replace("+", " ") for item in _WORDS.split())
-) + _TEXT.encode()
+DICTIONARY = (
+    b"".join(
+        struct.pack(">I", len(word)) + word.encode() for word in (item.replace("+", " ") for item in _WORDS.split())
+    )
+    + _TEXT.encode()
+)
 
 
 class SpdyError(Exception):
@@ -104,7 +107,9 @@ class Codec:
 
     def _pack(self, headers: dict[str, str]) -> bytes:
         plain = struct.pack(">I", len(headers)) + b"".join(
-            struct.pack(">I", len(text)) + text for pair in headers.items() for text in (pair[0].encode(), pair[1].encode())
+            struct.pack(">I", len(text)) + text
+            for pair in headers.items()
+            for text in (pair[0].encode(), pair[1].encode())
         )
         return self._deflate.compress(plain) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
 

@@ -76,7 +76,11 @@ class SpdyTunnel:
 
     async def _opened(self, frame: spdy.Frame, group: asyncio.TaskGroup) -> None:
         headers = frame.headers
-        if headers.get("streamtype") not in ("data", "error") or not headers.get("port", "").isdigit() or len(self._pairs) > _MANY:
+        if (
+            headers.get("streamtype") not in ("data", "error")
+            or not headers.get("port", "").isdigit()
+            or len(self._pairs) > _MANY
+        ):
             await self._send(self._codec.reset(frame.stream, spdy.PROTOCOL_ERROR))
             return
         request = headers.get("requestid", str(frame.stream // 4))
@@ -85,7 +89,9 @@ class SpdyTunnel:
         self._by_stream[frame.stream] = connection
         await self._send(self._codec.syn_reply(frame.stream))
         if connection.error and connection.data and connection.task is None:
-            connection.task = group.create_task(self._serve(request, connection), name=f"port-forward {connection.port}")
+            connection.task = group.create_task(
+                self._serve(request, connection), name=f"port-forward {connection.port}"
+            )
 
     async def _serve(self, request: str, connection: _Connection) -> None:
         try:
