@@ -2,7 +2,8 @@
 
 `watchdog` decides, this looks and acts: read the Lease about once a second while no tunnel is up; when the client counts
 as gone, undo the swap (the same `swap.restore` that the client uses), hand the callers who wait over to the restored pods,
-and delete the session object, which takes the rest along, this guard's rights too. A write that meets another's is repeated on fresh state, so that several agents and the client may all try.
+and delete the session object, which takes the rest along, this guard's rights too. A write that meets another's is repeated
+on fresh state, so that several agents and the client may all try.
 """
 
 from __future__ import annotations
