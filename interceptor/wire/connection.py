@@ -304,6 +304,7 @@ class Connection:
 
     def _on_close(self, _: int, __: int, payload: memoryview) -> Event:
         self.state = ConnectionState.CLOSED
+        self._writer.close()
         self.streams.clear()
         return Closed(*frames.read_reason(payload))
 

@@ -26,6 +26,10 @@ class Writer:
         out, self._queue, self._answers = self._queue, bytearray(), 0
         return out
 
+    def close(self) -> None:
+        """The peer has said CLOSE: it hears nothing more."""
+        self._closed = True
+
     def frame(self, kind: Kind, stream: int, payload: bytes = b"", flags: int = 0) -> None:
         """Queue one frame; after CLOSE nothing more goes out."""
         if not self._closed:
