@@ -18,7 +18,7 @@ demo: $(INSTALLED)  ## see an intercept happen, in a small cluster made for it
 	@$(RUN)/interceptor demo $(ARGS)
 
 test: $(DEV)  ## run the tests that need no cluster
-	$(RUN)/pytest tests $(ARGS)
+	$(RUN)/pytest $(ARGS)
 
 e2e: $(DEV)  ## run the scenarios on the cluster in KUBECONFIG, or on one made with kind
 	$(RUN)/pytest e2e $(ARGS)
