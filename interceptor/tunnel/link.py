@@ -101,6 +101,8 @@ class Link:
             self._shut()
 
     def _linger(self) -> None:
+        if self._closed:
+            return
         self._poller.call_later(FAREWELL, self._shut)
         self._poller.readable(self._sock.fileno(), self._discard)
         if not self._queue:
@@ -250,9 +252,9 @@ class Link:
         told, self._closing = self._closing, True
         with contextlib.suppress(LayerClosed, LayerError):      # the layer that ended says so once more
             self._pump()
-        self._linger()
         if not told:
             self._user.link_lost(text)
+        self._linger()
 
     def _shut(self) -> None:
         if not self._closed:

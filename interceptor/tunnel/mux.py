@@ -6,11 +6,11 @@ The agent and the client drive it the same way; what differs stands behind `MuxU
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from interceptor.tunnel.link import Link
+from interceptor.tunnel.pace import Pace
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.tunnel.relay import Relay, reset
 from interceptor.wire import events
@@ -25,7 +25,6 @@ PING_EVERY = 1.0                    # seconds
 SILENCE = 5.0                       # without a byte: the path is gone, whatever TCP hopes
 GREETING_TIME = 10.0                # from the first byte to the peer's HELLO
 MOST_HELD = 64 * 1024 * 1024        # bytes held for all slow sockets of one tunnel together
-_CLOCK = struct.Struct(">d")
 
 
 class MuxUser(Protocol):
@@ -60,11 +59,13 @@ class Mux:
         self.payload = self.scratch[HEADER_SIZE:]
         self.relays: dict[int, Relay] = {}
         self.held = 0
-        self.round_trip = 0.0               # seconds, of the last ping
+        self.round = 0                      # counts up with each pong: what a relay sent since then is its burst
+        self._pace = Pace(poller.now())
         self._user = user
         self._silence = silence
         self._link: Link | None = None
-        self._waiting: set[Relay] = set()   # would read if the link were not full
+        self._waiting: dict[Relay, None] = {}       # would read if the link were not full, first come first
+        self._paced: dict[Relay, None] = {}         # would read on if less were on its way
         self._flush_asked = False
         self._greeted = False
         self._ended = False
@@ -117,13 +118,28 @@ class Mux:
         """Whether the link wants no more data now."""
         return self._link is None or self._link.full
 
+    @property
+    def paced(self) -> bool:
+        """Whether enough is on its way, for streams that send much."""
+        return self._pace.full
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds to the far end and back, of the last ping; 0 before the first."""
+        return self._pace.round_trip
+
     def wait_for_link(self, relay: Relay) -> None:
         """Resume `relay` when the link has drained."""
-        self._waiting.add(relay)
+        self._waiting[relay] = None
+
+    def wait_for_pace(self, relay: Relay) -> None:
+        """Resume `relay` when some of what is on its way has arrived."""
+        self._paced[relay] = None
 
     def send(self, data: Buffer) -> None:
         """Send whole frames now, after what is queued was flushed."""
         assert self._link is not None
+        self._count(len(data))
         self._link.send(data)
 
     def flush_soon(self) -> None:
@@ -137,7 +153,14 @@ class Mux:
         self._flush_asked = False
         if self.connection.waiting and self._greeted and not self._ended and not self.full:
             assert self._link is not None
+            self._count(self.connection.waiting)
             self._link.send(self.connection.take())
+
+    def _count(self, size: int) -> None:
+        """Follow what is on its way; a due mark rides with the next flush."""
+        if self._pace.sent(size):
+            self.connection.ping(self._pace.mark(self.poller.now()))
+            self.flush_soon()
 
     def consumed(self, number: int, size: int) -> None:
         """Bytes of a stream left our memory."""
@@ -163,7 +186,8 @@ class Mux:
     def drop(self, relay: Relay) -> None:
         """A relay is finished."""
         self.relays.pop(relay.number, None)
-        self._waiting.discard(relay)
+        self._waiting.pop(relay, None)
+        self._paced.pop(relay, None)
         self.held -= relay.queued
         relay.queued = 0
 
@@ -190,7 +214,7 @@ class Mux:
     def link_drained(self) -> None:
         """See LinkUser."""
         self.flush()
-        waiting, self._waiting = self._waiting, set()
+        waiting, self._waiting = self._waiting, {}
         for relay in waiting:
             relay.resume()
 
@@ -240,7 +264,12 @@ class Mux:
             relay.stream_reset(event.reason, event.text)
 
     def _on_pong(self, event: events.PongReceived) -> None:
-        self.round_trip = max(0.0, self.poller.now() - _CLOCK.unpack(event.payload)[0])
+        self._pace.answered(event.payload, self.poller.now())
+        self.round += 1
+        if self._paced and not self._pace.full:
+            paced, self._paced = self._paced, {}
+            for relay in paced:
+                relay.resume()
 
     def _on_control(self, event: events.ControlReceived) -> None:
         self._user.mux_control(event.message)
@@ -261,7 +290,7 @@ class Mux:
         if quiet > self._silence:
             self._end(Reason.SILENCE, f"nothing heard for {quiet:.0f} s")
             return
-        self.connection.ping(_CLOCK.pack(self.poller.now()))
+        self.connection.ping(self._pace.mark(self.poller.now()))
         self.flush_soon()
         self._timer = self.poller.call_later(PING_EVERY, self._tick)
 

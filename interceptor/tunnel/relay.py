@@ -20,6 +20,7 @@ from interceptor.wire.reasons import Reason
 if TYPE_CHECKING:
     from interceptor.tunnel.mux import Mux
 
+BURST = 16 * 1024           # what a stream may send between two pongs whatever a bulk beside it has on its way
 DIRECT = 8 * 1024           # reads from here on are not copied into the batch
 BATCH = 64 * 1024           # more than this does not wait for the end of the pass
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -31,6 +32,7 @@ class Relay:
     """One stream's end in this process."""
 
     __slots__ = (
+        "_burst", "_round",
         "_deaf", "_ended", "_mux", "_queue", "_reading", "_sent_end", "_shut", "_unsent", "accepted", "answered", "asking",
         "finished", "moved", "number", "on_accepted", "on_finished", "on_refused", "queued", "sock",
     )
@@ -48,6 +50,8 @@ class Relay:
         self.on_accepted: Callable[[Relay], None] | None = None
         self.on_refused: Refused | None = None  # told instead of resetting the socket, before the first answer byte
         self.on_finished: Callable[[Relay], None] | None = None
+        self._round = 0
+        self._burst = 0                         # bytes sent in this round of the mux
         self._queue: deque[bytes] = deque()
         self._unsent = b""                      # read from the socket by somebody else before we got it
         self._reading = False
@@ -107,6 +111,12 @@ class Relay:
             self._pause()
             mux.wait_for_link(self)
             return
+        if self._round != mux.round:
+            self._round, self._burst = mux.round, 0
+        if mux.paced and self._burst >= BURST:
+            self._pause()
+            mux.wait_for_pace(self)
+            return
         allowed = mux.connection.sendable(self.number)
         if not allowed:
             self._pause()
@@ -132,6 +142,7 @@ class Relay:
                 self.end()
             return
         self.moved += 1
+        self._burst += size
         self.asking = True
         if size < DIRECT:
             mux.connection.send(self.number, mux.payload[:size])

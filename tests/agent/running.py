@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -63,13 +63,13 @@ class Agent:
     async def says(self, text: str, within: float = 15.0) -> None:
         """Return when the agent's log holds `text`."""
         async with asyncio.timeout(within):
-            while text not in self.words:
+            while text not in self.words:  # noqa: ASYNC110  another process writes it
                 await asyncio.sleep(0.02)
 
 
 def loopback() -> str:
     """An address nobody else uses, so that ports may be what they are in a pod."""
-    return f"127.{random.randint(1, 250)}.{random.randint(0, 250)}.{random.randint(1, 250)}"
+    return f"127.{secrets.randbelow(250) + 1}.{secrets.randbelow(250)}.{secrets.randbelow(250) + 1}"
 
 
 def write_folder(folder: Path, authority: Authority, settings: Mapping[str, Any]) -> None:

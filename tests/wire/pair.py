@@ -23,8 +23,8 @@ class ConnectionPair:
         self,
         *,
         greeted: bool = True,
-        client_limits: Limits = Limits(),
-        agent_limits: Limits = Limits(),  # noqa: B008
+        client_limits: Limits = Limits(),  # noqa: B008  immutable
+        agent_limits: Limits = Limits(),  # noqa: B008  immutable
     ) -> None:
         self.client = Connection(Role.CLIENT, "orders-x7f2q", limits=client_limits)
         self.agent = Connection(Role.AGENT, "orders-x7f2q", limits=agent_limits)

@@ -34,10 +34,9 @@ def pair() -> ConnectionPair:
 def test_both_greet_at_once() -> None:
     pair = ConnectionPair(greeted=False)
     assert pair.say(pair.client) == [HelloReceived("orders-x7f2q", 1, frozenset({"hold", "outbound"}))]
-    assert pair.agent.state is ConnectionState.OPEN
-    assert pair.client.state is ConnectionState.GREETING
+    assert (pair.client.state, pair.agent.state) == (ConnectionState.GREETING, ConnectionState.OPEN)
     assert len(pair.say(pair.agent)) == 1
-    assert pair.client.state is ConnectionState.OPEN
+    assert (pair.client.state, pair.agent.state) == (ConnectionState.OPEN, ConnectionState.OPEN)
 
 
 def test_open_waits_for_greeting() -> None:

@@ -1,0 +1,97 @@
+"""How much may be on its way in one tunnel, so that a bulk transfer leaves the others their latency. Pure; `mux` asks.
+
+Credits bound what a stream's *reader* holds; they say nothing of the hops between. API server, kubelet and runtime buffer
+megabytes, and everything behind a bulk in that queue waits: 1 MiB at 50 MB/s is 20 ms for each small request, measured.
+So the sender counts what was sent and not yet seen by the far end, and keeps that near what the path itself holds:
+its best round trip times its best rate (the idea of BBR, https://queue.acm.org/detail.cfm?id=3022184).
+
+Marks are pings that follow the data: a pong says that all before it has arrived, when, and how fast.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from typing import NamedTuple
+
+FLOOR = 128 * 1024          # keeps a path of less than 1 ms busy; what others then wait is 1.5 ms at 80 MB/s
+CEILING = 8 * 1024 * 1024
+START = 256 * 1024
+GAIN = 1.3                  # above one, or a faster rate would never be found
+RATE_SECONDS = 1.0          # the best rate of the last one to two such spans counts
+TRIP_SECONDS = 20.0         # the same for the best round trip: a path may change under a long tunnel
+MARKS = 8                   # a window
+_NUMBER = struct.Struct(">Q")
+
+
+class _Mark(NamedTuple):
+    number: int
+    sent: int
+    at: float
+
+
+class Pace:
+    """One direction of one tunnel; bytes, seconds by any steady clock."""
+
+    def __init__(self, now: float) -> None:
+        self.window = START
+        self.round_trip = 0.0               # of the last answered mark; 0 before the first
+        self._sent = 0
+        self._arrived = 0
+        self._marks: deque[_Mark] = deque()
+        self._number = 0
+        self._unmarked = 0
+        self._sample = (now, 0)             # when, and how much had arrived
+        self._rates = _Best(RATE_SECONDS, now)
+        self._trips = _Best(TRIP_SECONDS, now)      # of -seconds: the best is the shortest
+
+    @property
+    def full(self) -> bool:
+        """Whether a stream in a hurry to send much should wait for the next pong."""
+        return self._sent - self._arrived >= self.window
+
+    def sent(self, size: int) -> bool:
+        """Count bytes on their way; true when a mark is due."""
+        self._sent += size
+        self._unmarked += size
+        return self._unmarked >= self.window // MARKS
+
+    def mark(self, now: float) -> bytes:
+        """The payload of a ping that goes out now."""
+        self._number += 1
+        self._unmarked = 0
+        self._marks.append(_Mark(self._number, self._sent, now))
+        return _NUMBER.pack(self._number)
+
+    def answered(self, payload: bytes, now: float) -> None:
+        """A pong came. One that nobody asked for is ignored: it can't be told from an old one."""
+        number = _NUMBER.unpack(payload)[0]
+        while self._marks and self._marks[0].number <= number:
+            mark = self._marks.popleft()
+            if mark.number == number:
+                self._learn(mark, now)
+
+    def _learn(self, mark: _Mark, now: float) -> None:
+        self.round_trip = now - mark.at
+        self._arrived = mark.sent
+        shortest = -self._trips.add(-self.round_trip, now)
+        began, before = self._sample
+        if now - began >= max(shortest, 0.002):     # over less, the rate is that of one wake-up
+            rate = self._rates.add((mark.sent - before) / (now - began), now)
+            self._sample = now, mark.sent
+            self.window = int(min(CEILING, max(FLOOR, GAIN * rate * shortest)))
+
+
+class _Best:
+    """The largest value of the last one to two spans: old ones are forgotten without keeping a list."""
+
+    def __init__(self, seconds: float, now: float) -> None:
+        self._seconds = seconds
+        self._since = now
+        self._current = self._previous = float("-inf")
+
+    def add(self, value: float, now: float) -> float:
+        if now - self._since >= self._seconds:
+            self._previous, self._current, self._since = self._current, float("-inf"), now
+        self._current = max(self._current, value)
+        return max(self._current, self._previous)

@@ -1,0 +1,52 @@
+"""The client's poller: what asyncio would only log, the owner of the callbacks hears."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from interceptor.tunnel.aio import AsyncioPoller
+
+
+async def test_reads_and_stops() -> None:
+    one, two = socket.socketpair()
+    one.setblocking(False)
+    poller = AsyncioPoller(asyncio.get_running_loop())
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def read() -> None:
+        poller.readable(one.fileno(), None)
+        heard.set_result(one.recv(10))
+
+    poller.readable(one.fileno(), read)
+    two.send(b"hello")
+    assert await asyncio.wait_for(heard, 5) == b"hello"
+    poller.readable(one.fileno(), None)  # not watched: harmless
+    poller.writable(one.fileno(), None)
+    one.close()
+    two.close()
+
+
+def fail() -> None:
+    raise ZeroDivisionError
+
+
+async def test_crash_is_told_twice() -> None:
+    """To the owner, and to the loop's handler with its traceback."""
+    loop = asyncio.get_running_loop()
+    told: list[Exception] = []
+    seen: asyncio.Future[dict[str, object]] = loop.create_future()
+    loop.set_exception_handler(lambda _, context: seen.set_result(context))
+    poller = AsyncioPoller(loop, told.append)
+    poller.call_soon(fail)
+    context = await asyncio.wait_for(seen, 5)
+    assert isinstance(context["exception"], ZeroDivisionError)
+    assert told == [context["exception"]]
+
+
+async def test_cancelled_timer_is_silent() -> None:
+    poller = AsyncioPoller(asyncio.get_running_loop())
+    done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    poller.call_later(0.0, lambda: done.set_result("cancelled")).cancel()
+    poller.call_later(0.01, lambda: done.set_result("kept"))
+    assert await asyncio.wait_for(done, 5) == "kept"
