@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from interceptor.cli.options import Port, Seconds, verbose_option
+from interceptor.cli.options import Port, Seconds, access_options, verbose_option
 from interceptor.session.options import Access, InterceptOptions
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -89,11 +89,7 @@ def _complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) ->
     "--no-guard", "guard", is_flag=True, flag_value=False, default=True,
     help="Don't let the agents restore the workload by themselves when this program is gone.",
 )  # fmt: skip
-@click.option("-n", "--namespace", metavar="NAME", help="The namespace, if not the context's.")
-@click.option("--context", metavar="NAME", help="The context of the kubeconfig, if not the current one.")
-@click.option("--kubeconfig", metavar="FILE", help="The kubeconfig, if not $KUBECONFIG or ~/.kube/config.")
-@click.option("--as", "as_user", metavar="USER", help="Act as this user.")
-@click.option("--as-group", "as_groups", metavar="GROUP", multiple=True, help="And in this group.")
+@access_options
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="Words on stderr, or one JSON object a line on stdout (COMMAND's stdout then joins stderr).",

@@ -19,6 +19,7 @@ from interceptor.errors import InterceptorError
 
 COMMANDS = {
     "intercept": ("interceptor.cli.intercept:intercept", "Run a workload's traffic on this machine."),
+    "restore": ("interceptor.cli.restore:restore", "Take an intercept back whose client is gone."),
     "demo": ("interceptor.cli.demo:demo", "See an intercept happen, in a small cluster made for it."),
     "completion": ("interceptor.cli.completion:completion", "Print the completion script of a shell."),
 }

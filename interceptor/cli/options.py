@@ -84,3 +84,16 @@ class Port(click.ParamType[str]):
     @staticmethod
     def _is_number(text: str) -> bool:
         return text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535
+
+
+def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add kubectl's options for which cluster, as whom; they arrive as the fields of `session.options.Access`."""
+    for option in (
+        click.option("--as-group", "as_groups", metavar="GROUP", multiple=True, help="And in this group."),
+        click.option("--as", "as_user", metavar="USER", help="Act as this user."),
+        click.option("--kubeconfig", metavar="FILE", help="The kubeconfig, if not $KUBECONFIG or ~/.kube/config."),
+        click.option("--context", metavar="NAME", help="The context of the kubeconfig, if not the current one."),
+        click.option("-n", "--namespace", metavar="NAME", help="The namespace, if not the context's."),
+    ):
+        command = option(command)
+    return command

@@ -20,6 +20,7 @@ from interceptor.session.events import Event, Teller
 from interceptor.session.keeper import Keeper
 from interceptor.session.localside import addresses_of, until_listening
 from interceptor.session.options import InterceptOptions
+from interceptor.session.others import watch_workload
 from interceptor.session.plan import Plan, describe, details_of, dry_run, look
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
@@ -69,7 +70,7 @@ class _Session:
         self._cluster, self._plan, self._options, self._teller = cluster, plan, options, teller
         self._undo = Undo()
         self._services: list[asyncio.Task[None]] = []
-        self._over: asyncio.Future[InterceptorError] = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._restorer: Restorer | None = None
 
     async def run(self) -> int:
@@ -99,13 +100,14 @@ class _Session:
             ("watch the pods", pods.watch()), ("keep the tunnels", tunnels.serve()), ("serve the proxy", proxy.serve()),
             *([("renew the agents' token", keeper.renew_token())] if options.guard else []),
         ):
-            self._services.append(services.create_task(service, name=name))
+            self._start(services, name, service)
 
         self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller)
         self._undo.add("the swap", self._restorer.restore)
         await apply_swap(cluster, names.namespace, names.workload, plan.swap)
         teller.tell(Event("swapped", f"{plan.title}: its pods are exchanged for ones that run the agent",
                           time.monotonic() - began, {"workload": plan.title}))
+        self._start(services, "watch the workload", watch_workload(cluster, plan, teller, self._end))
         return await self._serve(pods, tunnels, local, proxy)
 
     async def _serve(self, pods: Pods, tunnels: Tunnels, local: LocalSide, proxy: Proxy) -> int:
@@ -163,10 +165,20 @@ class _Session:
             time.monotonic() - began, {"pods": [agent.pod for agent in agents], "round_trip_ms": slowest},
         ))
 
+    def _start(self, group: asyncio.TaskGroup, name: str, service: Coroutine[Any, Any, None]) -> None:
+        self._services.append(group.create_task(self._run_service(service), name=name))
+
+    async def _run_service(self, service: Coroutine[Any, Any, None]) -> None:
+        """A service that fails ends the session, not its task group: that would cut the undo short."""
+        try:
+            await service
+        except Exception as error:      # whatever it is, `_raise_when_over` raises it
+            self._end(error)
+
     async def _raise_when_over(self) -> None:
         raise await self._over
 
-    def _end(self, error: InterceptorError) -> None:
+    def _end(self, error: Exception) -> None:
         """Somebody or something else ended the session."""
         if not self._over.done():
             self._over.set_result(error)

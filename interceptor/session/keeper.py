@@ -16,7 +16,8 @@ from interceptor.session.events import Event, Teller
 from interceptor.workload.lease import LEASE_SECONDS, HeldLease
 from interceptor.workload.objects import SessionNames
 
-DEADLINE = 120              # seconds the session object outlives its last push: longer than any agent needs to restore
+START_DEADLINE = 120        # seconds the session object outlives us while no agent may be up yet
+DEADLINE = 3600             # ... and later: an outage of the API server must never cost the agents their rights
 PUSH_EVERY = 30.0
 TOKEN_SECONDS = 3600        # the least that every API server grants in full is 10 minutes
 
@@ -66,10 +67,11 @@ class Keeper:
 
     async def push_deadline(self) -> None:
         """Move the session object's end ahead, from now on and every half minute."""
+        ahead = START_DEADLINE
         while True:
             # Counted from the Job's start by our own steady clock: the machine's time of day may be an hour off.
             age = int(asyncio.get_running_loop().time() - self._began)
-            patch = {"spec": {"activeDeadlineSeconds": age + DEADLINE}}
+            patch = {"spec": {"activeDeadlineSeconds": age + ahead}}
             try:
                 await self._cluster.patch(JOBS, self._names.namespace, self._names.object, patch)
             except (ApiError, Unreachable) as error:
@@ -79,6 +81,7 @@ class Keeper:
                     return
                 await asyncio.sleep(1.0)
                 continue
+            ahead = DEADLINE
             await asyncio.sleep(PUSH_EVERY)
 
     async def renew_token(self) -> None:

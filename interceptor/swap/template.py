@@ -25,7 +25,7 @@ class AlreadySwapped(InterceptorError):
     def __init__(self, record: Record) -> None:
         super().__init__(
             f"already intercepted by {record.holder} since {record.since}",
-            hint="wait for its end, or undo it with `interceptor restore`",
+            hint="ask them to stop; if their client is gone and no agent restored it: interceptor restore NAME",
         )
         self.record = record
 
