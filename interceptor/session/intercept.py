@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, load_access
@@ -199,6 +201,7 @@ class _Session:
             what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
             raise InterceptorError(f"not everything could be taken back: {what}", hint=failures[0].error.hint)
         if changed:
-            kept = self._restorer.kept if self._restorer is not None else []
-            text = f"{self._plan.title} is as it was" + (f", but for what others changed: {', '.join(kept)}" if kept else "")
-            self._teller.tell(Event("restored", text, time.monotonic() - began, {"kept": kept}))
+            text = self._restorer.words() if self._restorer is not None else f"{self._plan.title} was not changed"
+            undone = self._restorer.undone if self._restorer is not None else None
+            details = {"kept": undone.kept if undone is not None else []}
+            self._teller.tell(Event("restored", text, time.monotonic() - began, details))

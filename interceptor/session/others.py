@@ -15,7 +15,7 @@ from interceptor.kube import Cluster
 from interceptor.kube.resources import DEPLOYMENTS
 from interceptor.session.events import Event, Teller
 from interceptor.session.plan import Plan
-from interceptor.swap import SESSION_ANNOTATION, record_of
+from interceptor.swap import record_of, restore
 
 
 async def watch_workload(
@@ -51,10 +51,8 @@ def _taken(workload: dict[str, Any], session: str) -> str:
         return "somebody took the swap back (an agent that lost us, or a re-applied manifest)"
     if record.session != session:
         return f"{record.holder} intercepts it now"
-    annotations = workload["spec"]["template"]["metadata"].get("annotations") or {}
-    if annotations.get(SESSION_ANNOTATION) != session:
-        return "somebody replaced its pod template; theirs stays"
-    return ""
+    theirs = restore(workload, session).kept
+    return f"somebody changed {', '.join(theirs)} meanwhile; that stays" if theirs else ""
 
 
 def _scaled(title: str, replicas: int) -> Event:

@@ -37,7 +37,7 @@ class Restorer:
         self._local = local
         self._teller = teller
         self.process_gone = False           # set when COMMAND, and with it the local process, has ended
-        self.kept: list[str] = []
+        self.undone: Undone | None = None   # what restoring came to
 
     async def restore(self) -> None:
         """Restore the template and see the pods exchanged. Safe to repeat. Raises InterceptorError."""
@@ -45,8 +45,7 @@ class Restorer:
             why = "the local process has ended and the workload is being restored"
             self._local.close(why)
             await self._tunnels.pause(why)
-        undone = await self._undo()
-        self.kept = undone.kept
+        undone = self.undone = await self._undo()
         if undone.outcome == "restored":
             with self._teller.busy(f"restored; waiting for the pods of {self._plan.title}"):
                 await self._exchange()
@@ -54,6 +53,15 @@ class Restorer:
                 self._cluster, self._plan.names.namespace, self._plan.workload, self._plan.names.session
             )
         self._tunnels.goodbye()
+
+    def words(self) -> str:
+        """How the workload was left."""
+        title = self._plan.title
+        if self.undone is None:
+            return f"{title} was not changed"
+        if self.undone.kept:
+            return f"{title} is as it was, but for what others changed: {', '.join(self.undone.kept)}"
+        return title + {"restored": " is as it was", "nothing": " was restored already", "gone": " is gone"}[self.undone.outcome]
 
     async def _undo(self) -> Undone:
         names = self._plan.names
