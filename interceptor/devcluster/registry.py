@@ -15,7 +15,7 @@ from interceptor.devcluster.admission import Admission
 from interceptor.devcluster.normal import normal_object
 from interceptor.devcluster.objects import Object, clone, deleting, later, name_of, new_uid, suffix, timestamp, uid_of
 from interceptor.devcluster.resources import Resource
-from interceptor.devcluster.status import MODIFIED, ApiError, already_exists, bad_request, conflict, invalid, not_found
+from interceptor.devcluster.status import MODIFIED, ApiError, already_exists, bad_request, conflict, invalid, not_found, wrong_identity
 from interceptor.devcluster.store import Store
 
 _SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
@@ -106,9 +106,7 @@ class Registry:
             else:
                 metadata.pop(key, None)
         if status:
-            new = {**old, "metadata": old["metadata"] | {"resourceVersion": metadata["resourceVersion"]}} | (
-                {"status": new["status"]} if "status" in new else {}
-            )
+            new = self._status_only(resource, old, new)
         else:
             if "status" in resource.subresources:
                 new.pop("status", None)
@@ -118,24 +116,26 @@ class Registry:
             self._admission.update(resource, old, new)
             validate.check(resource, new)
             validate.check_update(resource, old, new)
-            if resource.generation and new.get("spec") != old.get("spec"):
+            if resource.generation and _counts(resource, old, new):
                 metadata["generation"] = old["metadata"].get("generation", 1) + 1
         if new == old:
             return old
         if dry_run:
             return new
         new["metadata"] = dict(new["metadata"])
-        if (
-            deleting(new)
-            and not new["metadata"].get("finalizers")
-            and (
-                resource is not resources.PODS
-                and not (resource is resources.NAMESPACES and new["spec"].get("finalizers"))
-            )
-        ):
+        held = new["metadata"].get("finalizers") or resource in (resources.PODS, resources.NAMESPACES)
+        if deleting(new) and not held:
             self.store.remove(resource, metadata.get("namespace", ""), name)
             return new
         return self.store.put(resource, new)
+
+    @staticmethod
+    def _status_only(resource: Resource, old: Object, new: Object) -> Object:
+        """Take the status from `new`, the rest from `old`; of a Deployment also annotations, as its controller needs it."""
+        metadata = dict(old["metadata"])
+        if resource is resources.DEPLOYMENTS and new["metadata"].get("annotations"):
+            metadata["annotations"] = new["metadata"]["annotations"]
+        return {**old, "metadata": metadata} | ({"status": new["status"]} if "status" in new else {})
 
     def modify(
         self, resource: Resource, namespace: str, name: str, change: Callable[[Object], None], *, status: bool = False
@@ -152,19 +152,12 @@ class Registry:
         """Delete or mark for deletion; return the object and whether it is gone already."""
         old = self.get(resource, namespace, name)
         metadata = old["metadata"]
-        if options.uid and options.uid != metadata["uid"]:
-            raise conflict(
-                resource,
-                name,
-                f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}",
-            )
-        if options.version and options.version != metadata["resourceVersion"]:
-            raise conflict(
-                resource,
-                name,
-                "Precondition failed: ResourceVersion in precondition: "
-                f"{options.version}, ResourceVersion in object meta: {metadata['resourceVersion']}",
-            )
+        for what, field, asked, happened in (
+            ("UID", "uid", options.uid, "deleted and then recreated"),
+            ("ResourceVersion", "resourceVersion", options.version, "modified"),
+        ):
+            if asked and asked != metadata[field]:
+                raise wrong_identity(resource, name, what, asked, metadata[field], happened)
         grace = self._grace(resource, old, options.grace)
         finalizers = self._finalizers(resource, old, options.propagation)
         if options.dry_run:
@@ -222,6 +215,13 @@ class Registry:
         elif propagation == "Orphan":
             kept.append("orphan")
         return kept
+
+
+def _counts(resource: Resource, old: Object, new: Object) -> bool:
+    """Tell whether a change makes a new generation."""
+    if resource is resources.DEPLOYMENTS and old["metadata"].get("annotations") != new["metadata"].get("annotations"):
+        return True
+    return bool(old.get("spec") != new.get("spec"))
 
 
 def _no_grace(obj: Object) -> None:

@@ -57,8 +57,8 @@ def not_found(resource: Resource, name: str) -> ApiError:
 
 
 def no_such_path() -> ApiError:
-    """404 for a path no Kubernetes knows."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    """404 for a path no Kubernetes knows; the one answer that is text and not a Status."""
+    return ApiError(404, "", "404 page not found")
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:
@@ -72,6 +72,18 @@ def conflict(resource: Resource, name: str, why: str) -> ApiError:
     """409 for a precondition that doesn't hold."""
     message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
     return ApiError(409, "Conflict", message, details=_details(resource, name))
+
+
+def wrong_identity(resource: Resource, name: str, what: str, asked: str, found: str, happened: str) -> ApiError:
+    """409 for a deletion that names another uid or version than the object has; here the kind is named, not the resource."""
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    return ApiError(
+        409,
+        "Conflict",
+        f'Operation cannot be fulfilled on {kind} "{name}": the {what} in the precondition ({asked}) does not match the '
+        f"{what} in record ({found}). The object might have been {happened}",
+        details=_details(resource, name) | {"kind": resource.kind},
+    )
 
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"

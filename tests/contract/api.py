@@ -44,6 +44,10 @@ class Api:
         ) as response:
             return response.status, await response.json()
 
+    async def text(self, path: str) -> tuple[int, str]:
+        async with self._session.get(self.server + path, headers=self.headers, ssl=self._tls) as response:
+            return response.status, (await response.text()).strip()
+
     async def ok(self, method: str, path: str, body: Any = None, *, kind: str = "application/json", **params: str) -> Object:
         status, answer = await self.call(method, path, body, kind=kind, **params)
         assert status < 300, answer
@@ -77,6 +81,12 @@ class Api:
                     yield json.loads(line)
 
             yield events()
+
+    @asynccontextmanager
+    async def stream(self, path: str) -> AsyncIterator[aiohttp.StreamReader]:
+        async with self._session.get(self.server + path, headers=self.headers, ssl=self._tls) as response:
+            assert response.status == 200, await response.text()
+            yield response.content
 
     @asynccontextmanager
     async def websocket(self, path: str, protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:

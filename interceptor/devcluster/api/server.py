@@ -57,6 +57,8 @@ class ApiServer:
             self._authorize(info, user)
             return await self._dispatch(request, info, user)
         except ApiError as error:
+            if not error.reason:
+                return web.Response(text=error.message + "\n", status=error.code)
             return web.json_response(error.status(), status=error.code, headers=error.headers)
 
     async def _dispatch(self, request: web.Request, info: RequestInfo, user: User) -> web.StreamResponse:

@@ -110,7 +110,7 @@ class Deployments(Controller):
             def mark(obj: Object) -> None:
                 obj["metadata"].setdefault("annotations", {})[REVISION] = revision_text
 
-            self.registry.modify(resources.DEPLOYMENTS, namespace, name_of(deployment), mark)
+            self.registry.modify(resources.DEPLOYMENTS, namespace, name_of(deployment), mark, status=True)
         return new
 
     @staticmethod

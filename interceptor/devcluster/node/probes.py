@@ -6,6 +6,7 @@ startupProbe comes first and holds back the others; readiness moves the pod in a
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -99,8 +100,12 @@ class Prober:
                 if "exec" in probe
                 else ("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
             )
-        except (OSError, aiohttp.ClientError) as error:
-            problem = str(error)
+        except aiohttp.ClientConnectorError as error:
+            problem = f"dial tcp {self._worker.address}: connect: {_words(error.os_error)}"
+        except OSError as error:
+            problem = f"dial tcp {self._worker.address}: connect: {_words(error)}"
+        except aiohttp.ClientError as error:
+            problem = str(error) or "EOF"
         if problem is None:
             return True
         if not self._worker.stopping:
@@ -143,3 +148,7 @@ class Prober:
         if port.isdigit():
             return int(port)
         raise OSError(f"couldn't find port {port} in container {self._container.name}")
+
+
+def _words(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else str(error)  # asyncio words it otherwise
