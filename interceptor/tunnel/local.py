@@ -64,6 +64,7 @@ class _Door:
         self._open: bool | None = None
         self._waiting: dict[Relay, tuple[Mux, float, Timer]] = {}       # until when, and who tells us so
         self._knocking: Timer | None = None
+        self._knocker: Dial | None = None
         self._closed = ""
 
     def connect(self, mux: Mux, relay: Relay, deadline: float) -> None:
@@ -76,6 +77,9 @@ class _Door:
         if self._knocking is not None:
             self._knocking.cancel()
             self._knocking = None
+        if self._knocker is not None:
+            self._knocker.cancel()
+            self._knocker = None
         self._closed = why
         waiting, self._waiting = self._waiting, {}
         for relay, (mux, _, timer) in waiting.items():
@@ -124,9 +128,11 @@ class _Door:
     def _knock(self) -> None:
         self._knocking = None
         if self._waiting:
-            Dial(self._poller, self._addresses, DIAL_TIME, self._knocked).start()
+            self._knocker = Dial(self._poller, self._addresses, DIAL_TIME, self._knocked)
+            self._knocker.start()
 
     def _knocked(self, sock: socket.socket | None, _: OSError | None) -> None:
+        self._knocker = None
         if sock is None:
             if self._waiting:
                 self._knocking = self._poller.call_later(KNOCK_EVERY, self._knock)

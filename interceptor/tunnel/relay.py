@@ -32,9 +32,27 @@ class Relay:
     """One stream's end in this process."""
 
     __slots__ = (
-        "_burst", "_round",
-        "_deaf", "_ended", "_mux", "_queue", "_reading", "_sent_end", "_shut", "_unsent", "accepted", "answered", "asking",
-        "finished", "moved", "number", "on_accepted", "on_finished", "on_refused", "queued", "sock",
+        "_burst",
+        "_deaf",
+        "_ended",
+        "_mux",
+        "_queue",
+        "_reading",
+        "_round",
+        "_sent_end",
+        "_shut",
+        "_unsent",
+        "accepted",
+        "answered",
+        "asking",
+        "finished",
+        "moved",
+        "number",
+        "on_accepted",
+        "on_finished",
+        "on_refused",
+        "queued",
+        "sock",
     )
 
     def __init__(self, mux: Mux, number: int) -> None:
