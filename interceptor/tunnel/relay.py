@@ -129,16 +129,19 @@ class Relay:
             self._pause()
             mux.wait_for_link(self)
             return
-        if self._round != mux.round:
-            self._round, self._burst = mux.round, 0
-        if mux.paced and self._burst >= BURST:
-            self._pause()
-            mux.wait_for_pace(self)
-            return
         allowed = mux.connection.sendable(self.number)
         if not allowed:
             self._pause()
             return
+        paced = mux.paced
+        if paced:
+            if self._round != mux.round:
+                self._round, self._burst = mux.round, 0
+            allowed = min(allowed, BURST - self._burst)
+            if allowed <= 0:
+                self._pause()
+                mux.wait_for_pace(self)
+                return
         if self._unsent:
             part, self._unsent = self._unsent[:allowed], self._unsent[allowed:]
             mux.connection.send(self.number, part)
@@ -160,7 +163,8 @@ class Relay:
                 self.end()
             return
         self.moved += 1
-        self._burst += size
+        if paced:
+            self._burst += size
         self.asking = True
         if size < DIRECT:
             mux.connection.send(self.number, mux.payload[:size])
