@@ -1,20 +1,13 @@
-"""Sends requests to the API server, with retries and fresh credentials, errors translated; `client` says what to ask.
-
-What is retried, at most RETRIES times, after growing, jittered pauses or after what Retry-After says:
-- any request answered 429, or 5xx with Retry-After: the server did not carry it out;
-- 500, 502, 503, 504, or a connection that broke: only when repeating can do no harm (REPEATABLE);
-- 401: once, and only if the credentials' source has something else to show.
-A server that can't be reached at all is told at once: whoever can wait knows better how long.
-"""
+"""Sends requests to the API server, with retries (`retry`), fresh credentials and errors translated; for `client`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,12 +18,8 @@ from interceptor.kube.access import Access
 from interceptor.kube.credentials import Credential, explained
 from interceptor.kube.errors import ApiError, Call, Unreachable, api_error, unreachable
 from interceptor.kube.opening import refused_by_proxy
+from interceptor.kube.retry import pause_before_retry
 
-RETRIES = 4
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 10.0
-REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
-PASSING = frozenset({500, 502, 503, 504})
 ERROR_LIMIT = 64 * 1024  # of an error's body
 
 
@@ -62,6 +51,7 @@ class Transport:
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+        await asyncio.sleep(0)  # one pass of the loop, in which what was aborted closes its socket
 
     async def json(self, request: Request) -> Any:
         """Send and return the decoded answer."""
@@ -81,8 +71,8 @@ class Transport:
                 async with self.open(request) as response:
                     return await response.read()
             except (ApiError, Unreachable) as error:
-                pause = _pause(error, request.method, attempt)
-                if attempt == RETRIES or pause is None:
+                pause = pause_before_retry(error, request.method, attempt)
+                if pause is None:
                     raise
             attempt += 1
             await asyncio.sleep(pause)
@@ -107,10 +97,11 @@ class Transport:
                     response.release()
                     response = await self._send(request, data, renewed, limits)
                     credential = renewed
-            async with response:
-                if response.status >= 300:
-                    raise await _refusal(response, request.call, credential)
-                yield response
+            with _cut_off(response.connection and response.connection.transport):
+                async with response:
+                    if response.status >= 300:
+                        raise await _refusal(response, request.call, credential)
+                    yield response
 
     @asynccontextmanager
     async def websocket(
@@ -129,8 +120,9 @@ class Transport:
                     socket_ = await self._upgrade(path, params, protocols, renewed)
                 except _Refused as again:
                     raise again.error(call, renewed) from None
-            async with socket_:
-                yield socket_
+            with _cut_off(_upgraded.get()):
+                async with socket_:
+                    yield socket_
 
     async def _send(
         self, request: Request, data: bytes | None, credential: Credential, limits: aiohttp.ClientTimeout
@@ -202,7 +194,27 @@ async def _keep_refusal(request: aiohttp.ClientRequest, handler: aiohttp.ClientH
     if "Upgrade" in request.headers and response.status != 101:
         async with response:
             raise _Refused(response.status, await response.content.read(ERROR_LIMIT))
+    if response.connection is not None:
+        _upgraded.set(response.connection.transport)
     return response
+
+
+# The transport below the WebSocket that this task opened last: aiohttp's middleware sees it, its WebSocket hides it.
+_upgraded: ContextVar[asyncio.Transport | None] = ContextVar("upgraded", default=None)
+
+
+@contextmanager
+def _cut_off(transport: asyncio.Transport | None) -> Iterator[None]:
+    """In the end close a connection that is not kept for later at once.
+
+    TLS would wait for the server's answer to the close, with nobody to wait for it: aiohttp forgets such connections,
+    and the socket may outlive the loop.
+    """
+    try:
+        yield
+    finally:
+        if transport is not None and transport.is_closing():
+            transport.abort()
 
 
 async def _refusal(response: aiohttp.ClientResponse, call: Call, credential: Credential) -> ApiError:
@@ -212,22 +224,6 @@ async def _refusal(response: aiohttp.ClientResponse, call: Call, credential: Cre
     except ValueError:
         error.retry_after = None
     return explained(error, credential)
-
-
-def _pause(error: ApiError | Unreachable, method: str, attempt: int) -> float | None:
-    """How long to wait before the next attempt; None when there should be none."""
-    if isinstance(error, ApiError):
-        if error.retry_after is not None and (error.status == 429 or error.status >= 500):
-            return min(error.retry_after, LONGEST_PAUSE) + random.uniform(0, FIRST_PAUSE)  # noqa: S311
-        if error.status == 429:
-            return backoff(attempt)
-    passing = error.broke if isinstance(error, Unreachable) else error.status in PASSING
-    return backoff(attempt) if passing and method in REPEATABLE else None
-
-
-def backoff(attempt: int) -> float:
-    """A pause that doubles with each attempt, half of it by chance so that clients don't march in step."""
-    return min(FIRST_PAUSE * float(1 << attempt), LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def _cause(error: Exception) -> BaseException:

@@ -19,7 +19,8 @@ import aiohttp
 
 from interceptor.kube.errors import ApiError, Call, Gone, Unreachable, api_error
 from interceptor.kube.resources import Resource
-from interceptor.kube.transport import Request, Transport, backoff
+from interceptor.kube.retry import backoff
+from interceptor.kube.transport import Request, Transport
 
 ADDED, MODIFIED, DELETED, SYNCED = "ADDED", "MODIFIED", "DELETED", "SYNCED"
 

@@ -15,7 +15,7 @@ from interceptor.kube import (
     TooManyRequests,
     Unauthorized,
     Unreachable,
-    transport,
+    retry,
 )
 from interceptor.kube.resources import PODS
 from tests.certificates import Authority
@@ -29,7 +29,7 @@ FOUND = (200, {"metadata": {"name": "web"}})
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
 
 
 def later(code: int, seconds: str) -> Handler:
@@ -62,7 +62,7 @@ async def test_retries_end(cluster: Cluster, server: ApiServer) -> None:
     server.answer(f"GET {POD}", status(500, "InternalError", "etcd is down"))
     with pytest.raises(ApiError, match="etcd is down"):
         await cluster.get(PODS, "shop", "web")
-    assert len(server.seen) == 1 + transport.RETRIES
+    assert len(server.seen) == 1 + retry.RETRIES
 
 
 @pytest.mark.usefixtures("short_pauses")

@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import web
 
-from interceptor.kube import ApiError, Cluster, Forbidden, Unreachable, WatchEvent, transport
+from interceptor.kube import ApiError, Cluster, Forbidden, Unreachable, WatchEvent, retry
 from interceptor.kube.resources import PODS
 from tests.kube.apiserver import ApiServer, Handler, status
 
@@ -55,7 +56,7 @@ async def take(events: AsyncGenerator[WatchEvent, None], count: int) -> list[str
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
 
 
 async def test_list_then_changes(cluster: Cluster, server: ApiServer) -> None:
@@ -167,6 +168,24 @@ async def test_leaving_ends_the_connection(cluster: Cluster, server: ApiServer) 
         await take(events, 2)
     async with asyncio.timeout(5):
         await ended.wait()
+
+
+async def test_leaving_waits_for_nobody(cluster: Cluster, server: ApiServer) -> None:
+    held: list[asyncio.Transport] = []
+
+    async def deaf(request: web.Request) -> web.StreamResponse:
+        assert isinstance(request.transport, asyncio.Transport)
+        held.append(request.transport)
+        request.transport.pause_reading()  # so that the client's end of TLS is never answered
+        return await stream(line("ADDED", pod("a", 6)), stay=True)(request)
+
+    server.answer(PATH, listing(5), deaf)
+    async with aclosing(cluster.watch(PODS, "shop")) as events:
+        await take(events, 2)
+    await asyncio.sleep(0)
+    ours = [one for one in psutil.Process().net_connections("tcp") if one.raddr and one.raddr.port == server.port]
+    held[0].abort()
+    assert ours == []
 
 
 async def test_silence_is_noticed(cluster: Cluster, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
