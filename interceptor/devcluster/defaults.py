@@ -138,6 +138,7 @@ def _job(obj: Object) -> None:
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+    spec.setdefault("manualSelector", False)
     pod_spec(spec["template"]["spec"])
 
 
@@ -155,6 +156,7 @@ def job_identity(obj: Object) -> None:
     template = obj["spec"]["template"].setdefault("metadata", {})
     template["labels"] = (template.get("labels") or {}) | labels
     obj["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    obj["metadata"].setdefault("labels", dict(template["labels"]))
 
 
 def _service(obj: Object) -> None:
@@ -193,6 +195,8 @@ def _binding(obj: Object) -> None:
 
 def _autoscaler(obj: Object) -> None:
     obj["spec"].setdefault("minReplicas", 1)
+    target = {"type": "Utilization", "averageUtilization": 80}
+    obj["spec"].setdefault("metrics", [{"type": "Resource", "resource": {"name": "cpu", "target": target}}])
 
 
 def _event(obj: Object) -> None:
@@ -213,6 +217,19 @@ _BY_KIND: dict[str, Callable[[Any], None]] = {
     "HorizontalPodAutoscaler": _autoscaler,
     "Event": _event,
 }
+
+
+_STATUS: dict[str, Object] = {
+    "Deployment": {}, "Job": {}, "ReplicaSet": {"replicas": 0}, "Service": {"loadBalancer": {}},
+    "PodDisruptionBudget": {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},
+    "HorizontalPodAutoscaler": {"desiredReplicas": 0},
+}  # fmt: skip
+
+
+def first_status(obj: Object) -> None:
+    """Write the status a new object has: its zero values that Go spells out."""
+    if obj["kind"] in _STATUS:
+        obj["status"] = dict(_STATUS[obj["kind"]])
 
 
 def default(obj: Object) -> None:

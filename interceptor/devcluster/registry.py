@@ -72,6 +72,7 @@ class Registry:
         if "status" in resource.subresources:
             obj.pop("status", None)
         defaults.default(obj)
+        defaults.first_status(obj)
         validate.check(resource, obj)
         if self.store.get(resource, metadata.get("namespace", ""), metadata["name"]):
             raise already_exists(resource, metadata["name"])

@@ -99,7 +99,7 @@ RESOURCES: tuple[Resource, ...] = (
         categories=("all",),
         stored_only=True,
     ),
-    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), stored_only=True),
+    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), generation=True, stored_only=True),
     Resource("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
     Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False),

@@ -39,7 +39,7 @@ class ApiError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details is not None:
             body["details"] = self.details
         return body
 
@@ -59,6 +59,11 @@ def not_found(resource: Resource, name: str) -> ApiError:
 def no_such_path() -> ApiError:
     """404 for a path no Kubernetes knows; the one answer that is text and not a Status."""
     return ApiError(404, "", "404 page not found")
+
+
+def no_such_resource() -> ApiError:
+    """404 for a resource that a known group hasn't."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:

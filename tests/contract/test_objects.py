@@ -21,8 +21,10 @@ async def test_missing_object_named(api: Api) -> None:
 
 
 async def test_unknown_kind_not_found(api: Api) -> None:
-    for path in ("/apis/example.invalid/v1/things", "/api/v1/things"):
-        assert await api.text(path) == (404, "404 page not found")
+    assert await api.text("/apis/example.invalid/v1/things") == (404, "404 page not found")
+    status, answer = await api.call("GET", "/api/v1/things")
+    assert (status, answer["reason"]) == (404, "NotFound")
+    assert answer["message"] == "the server could not find the requested resource"
 
 
 async def test_stale_update_conflicts(api: Api) -> None:

@@ -85,7 +85,7 @@ async def test_stuck_rollout_times_out(api: Api) -> None:
 
     def stuck(found: Object) -> bool:
         conditions = {item["type"]: item["reason"] for item in found["status"]["conditions"]}
-        return conditions["Progressing"] == "ProgressDeadlineExceeded"
+        return bool(conditions["Progressing"] == "ProgressDeadlineExceeded")
 
     found = await api.eventually(lambda: api.get(path), stuck)
     assert found["status"]["availableReplicas"] == 1

@@ -22,7 +22,7 @@ async def test_exec_separates_streams(api: Api) -> None:
     result = await run(api, "one", "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (result.out, result.err, result.code) == ("out\n", "err\n", 7)
     assert result.status["reason"] == "NonZeroExitCode"
-    assert result.status["message"] == "command terminated with non-zero exit code: exit status 7"
+    assert result.status["message"] == "command terminated with non-zero exit code: command terminated with exit code 7"
 
 
 async def test_exec_input_ends(api: Api) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from interceptor.devcluster import resources
 from interceptor.devcluster.resources import Resource
-from interceptor.devcluster.status import no_such_path, unsupported
+from interceptor.devcluster.status import no_such_path, no_such_resource, unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
     if resource is None:
         if plural in resources.ABSENT:
             raise unsupported(f"{plural}")
-        raise no_such_path()
+        raise no_such_resource() if resources.groups().get(group) == version else no_such_path()
     if len(rest) > 1:
         name = rest[1]
     if len(rest) > 2:

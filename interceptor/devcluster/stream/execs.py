@@ -221,7 +221,7 @@ def _exit_status(code: int, message: str = "") -> bytes:
             "metadata": {},
             "status": "Failure",
             "reason": "NonZeroExitCode",
-            "message": message or f"command terminated with non-zero exit code: exit status {code}",
+            "message": message or f"command terminated with non-zero exit code: command terminated with exit code {code}",
             "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
         }
     return json.dumps(status).encode()
