@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -91,7 +92,7 @@ async def test_caller_survives_lost_tunnel(tmp_path: Path) -> None:
             async with tunnel_to(agent, local_side({APP: nobody})) as tunnel:
                 answer = group.create_task(call(agent.bind, APP), name="call")
                 async with asyncio.timeout(10):
-                    while not tunnel.streams:
+                    while not tunnel.streams:  # noqa: ASYNC110  the agent is another process
                         await asyncio.sleep(0.01)
                 tunnel.close(Reason.BROKEN)
             async with serving() as port, tunnel_to(agent, local_side({APP: port})):
@@ -135,7 +136,9 @@ async def test_http2_gets_goaway(tmp_path: Path) -> None:
         assert b"not connected yet" in answer
 
 
-@pytest.mark.parametrize("words", [b"", b"\x16\x03\x01\x02\0\x01\0", b"*1\r\n$4\r\nPING\r\n"], ids=["none", "tls", "redis"])
+@pytest.mark.parametrize(
+    "words", [b"", b"\x16\x03\x01\x02\0\x01\0", b"*1\r\n$4\r\nPING\r\n"], ids=["none", "tls", "redis"]
+)
 async def test_others_are_reset(tmp_path: Path, words: bytes) -> None:
     """An end of file could pass for an empty answer."""
     with running_agent(tmp_path, hold=0.1) as agent:
@@ -153,7 +156,7 @@ async def test_health_follows_session(tmp_path: Path) -> None:
             assert await status(agent, "/ready") == b"503"
             await tunnel.ask("arm")
             assert await status(agent, "/ready") == b"200"
-        assert await status(agent, "/ready") == b"200"      # callers wait for the next tunnel
+        assert await status(agent, "/ready") == b"200"  # callers wait for the next tunnel
         assert await status(agent, "/nothing") == b"503"
 
 
@@ -249,7 +252,7 @@ async def test_missing_stand_in_is_a_503(tmp_path: Path) -> None:
 async def test_newer_tunnel_replaces(tmp_path: Path) -> None:
     with running_agent(tmp_path) as agent:
         async with serving() as port, tunnel_to(agent, local_side({APP: port})) as first:
-            async with tunnel_to(agent, local_side({APP: port})):
+            async with tunnel_to(agent, local_side({APP: port})):  # noqa: SIM117  the first is up before
                 lost = await asyncio.wait_for(asyncio.shield(first.ended), 5)
                 assert (lost.reason, lost.text) == (Reason.REPLACED, "a newer tunnel took over")
                 with pytest.raises(TunnelLost):
@@ -257,6 +260,7 @@ async def test_newer_tunnel_replaces(tmp_path: Path) -> None:
                 assert (await call(agent.bind, APP)).endswith(b"hello")
 
 
+@pytest.mark.slow
 async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
     """SIGTERM: not ready at once, still open for those who come late, and the answer under way arrives whole."""
     asked, answer_now = asyncio.Event(), asyncio.Event()
@@ -273,11 +277,11 @@ async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
         async with serving(slow) as port, tunnel_to(agent, local_side({APP: port})) as tunnel:
             reader, writer = await asyncio.open_connection(agent.bind, APP)
             writer.write(REQUEST)
-            idle_reader, idle_writer = await asyncio.open_connection(agent.bind, APP)
+            _, idle_writer = await asyncio.open_connection(agent.bind, APP)
             await asyncio.wait_for(asked.wait(), 5)
             agent.terminate()
             async with asyncio.timeout(5):
-                while await status(agent, "/ready") == b"200":
+                while await status(agent, "/ready") == b"200":  # noqa: ASYNC110  as the kubelet does
                     await asyncio.sleep(0.02)
             _, late = await asyncio.open_connection(agent.bind, APP)
             await asyncio.sleep(3.5)
@@ -289,27 +293,21 @@ async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
                 other.close()
             assert await agent.exit_code() == 0
             assert (await asyncio.wait_for(asyncio.shield(tunnel.ended), 5)).reason is Reason.GOODBYE
-            assert idle_reader.at_eof() or True
 
 
+@pytest.mark.slow
 async def test_many_idle_connections(tmp_path: Path) -> None:
     """Beyond the usual soft limit of descriptors, and a few kilobytes each."""
-    with running_agent(tmp_path, command=("sh", "-c", 'ulimit -Sn 256; exec "$0" -m agent "$@"', _python())) as agent:
+    with running_agent(
+        tmp_path, command=("sh", "-c", 'ulimit -Sn 256; exec "$0" -m agent "$@"', sys.executable)
+    ) as agent:
         async with serving() as port, tunnel_to(agent, local_side({APP: port})):
             await call(agent.bind, APP)
             before = agent.rss()
-            idle = []
-            for _ in range(1000):
-                idle.append(await asyncio.open_connection(agent.bind, APP))
+            idle = [await asyncio.open_connection(agent.bind, APP) for _ in range(1000)]
             last = idle[-1]
             last[1].write(REQUEST)
             assert b"200 OK" in await asyncio.wait_for(last[0].readuntil(b"\r\n\r\n"), 20)
             assert (agent.rss() - before) / 1000 < 4
             for _, writer in idle:
                 writer.close()
-
-
-def _python() -> str:
-    import sys
-
-    return sys.executable
