@@ -251,8 +251,8 @@ async def test_missing_stand_in_is_a_503(tmp_path: Path) -> None:
 
 async def test_newer_tunnel_replaces(tmp_path: Path) -> None:
     with running_agent(tmp_path) as agent:
-        async with serving() as port, tunnel_to(agent, local_side({APP: port})) as first:
-            async with tunnel_to(agent, local_side({APP: port})):  # noqa: SIM117  the first is up before
+        async with serving() as port, tunnel_to(agent, local_side({APP: port})) as first:  # noqa: SIM117  up before the next
+            async with tunnel_to(agent, local_side({APP: port})):
                 lost = await asyncio.wait_for(asyncio.shield(first.ended), 5)
                 assert (lost.reason, lost.text) == (Reason.REPLACED, "a newer tunnel took over")
                 with pytest.raises(TunnelLost):
