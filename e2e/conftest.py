@@ -14,7 +14,7 @@ import pytest
 
 from e2e.cluster import Cluster, Unavailable
 from e2e.kubectl import Kubectl
-from e2e.scene import Scene
+from e2e.scene import MEASURED, Scene
 
 HERE = Path(__file__).resolve().parent
 REPORT = pytest.StashKey[pytest.TestReport]()
@@ -34,6 +34,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.when == "call":
         item.stash[REPORT] = report
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if MEASURED:
+        terminalreporter.section("measured")
+        for line in MEASURED:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

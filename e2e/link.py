@@ -7,12 +7,26 @@ when a laptop's lid closes. Only the client under test goes this way, so other u
 import asyncio
 import json
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from e2e.kubectl import Kubectl
+
+
+@asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Close it with all its bytes sent; at once when cancelled, or when nobody takes them."""
+    try:
+        yield
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+    finally:
+        writer.transport.abort()
 
 
 class Link:
@@ -59,19 +73,15 @@ class Link:
             server.close()
             for task in relays:
                 task.cancel()
+        await asyncio.sleep(0)  # aborted transports end in the loop's next turn
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._open.wait()
-        try:
+        async with _closing(writer):
+            await self._open.wait()
             far_reader, far_writer = await asyncio.open_connection(*self._target)
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pump(reader, far_writer), name="up")
-                    group.create_task(self._pump(far_reader, writer), name="down")
-            finally:
-                far_writer.close()
-        finally:
-            writer.close()
+            async with _closing(far_writer), asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, far_writer), name="up")
+                group.create_task(self._pump(far_reader, writer), name="down")
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One direction until its end; a side that broke off is an end like any other for the other side."""

@@ -61,6 +61,16 @@ class Load(Process):
         assert found
         return found
 
+    def wait_steady(self, word: str, *, answers: int = 10, timeout: float = 30) -> Answer:
+        """The first of the next `answers` in a row by `word`: nobody else answers any more."""
+
+        def row() -> list[Answer]:
+            newest = sorted(self.answers, key=lambda a: a.at)[-answers:]
+            return newest if len(newest) == answers and all(a.word == word for a in newest) else []
+
+        self.wait_line(lambda _: bool(row()), timeout, f"row of answers {word!r}")
+        return row()[0]
+
     def run_for(self, seconds: float) -> None:
         """Let it call for a while."""
         time.sleep(seconds)

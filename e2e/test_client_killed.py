@@ -2,22 +2,23 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
 
 from e2e.fingerprint import marked
 from e2e.load import Load, Report
-from e2e.scene import HEALED_WITHIN, LONG, Scene
+from e2e.scene import HEALED_WITHIN, LONG, Scene, free_port
 
 SILENT_AFTER = 15.0  # seconds of silence the agents wait for a client that did not say goodbye
-ROLLOUT = 6.0  # and what a rollout of this Deployment takes at most
+ROLLOUT = 10.0  # and what a rollout of this Deployment takes at most
 
 
-def healed(load: Load, at: float, within: float) -> float:
+def healed(scene: Scene, load: Load, at: float, within: float) -> float:
     """Seconds until the app in the cluster answered again; a request that failed meanwhile is told."""
     seconds = load.wait_for("CLUSTER", after=at, timeout=within + 20).end - at
-    print(f"healed after {seconds:.1f} s")
+    scene.measured(f"healed after {seconds:.1f} s")
     assert seconds <= within
     return seconds
 
@@ -35,26 +36,29 @@ def test_killed_client_heals(scene: Scene, replicas: int) -> None:
     before = scene.fingerprint()
     local = scene.local()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-    load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+    load.wait_steady("LOCAL")
     killed = time.time()
     intercept.send(signal.SIGKILL)
-    healed(load, killed, HEALED_WITHIN)
-    scene.expect_same(before, within=HEALED_WITHIN)
+    healed(scene, load, killed, HEALED_WITHIN)
+    scene.expect_same(before, within=HEALED_WITHIN, history=False)
     scene.kubectl.rolled_out("deployment/echo")
     load.run_for(1)
     report = load.finish()
     assert report[-1].word == "CLUSTER"
-    print(f"failed meanwhile: {len(report.failed)} of {len(report)}")
+    scene.measured(f"failed meanwhile: {len(report.failed)} of {len(report)}")
 
 
 def test_killed_client_frees_workload(scene: Scene) -> None:
     """Another developer takes over as soon as it is healed; the dead one's command is gone too."""
     load, _ = begin(scene)
     before = scene.fingerprint()
-    first = scene.started("deploy/echo", "--port", "8080", "--", "sleep", "1000")
+    port = str(free_port())
+    serve = (sys.executable, "-m", "e2e.programs.echo", "--word", "LOCAL", "--host", "127.0.0.1", "--listen", port)
+    first = scene.started("deploy/echo", "--port", f"{port}:8080", "--", *serve)
+    load.wait_steady("LOCAL")
     first.send(signal.SIGKILL)
-    healed(load, time.time(), HEALED_WITHIN)
-    scene.expect_same(before, within=HEALED_WITHIN)
+    healed(scene, load, time.time(), HEALED_WITHIN)
+    scene.expect_same(before, within=HEALED_WITHIN, history=False)
     left = marked(scene.marker)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
@@ -62,7 +66,7 @@ def test_killed_client_frees_workload(scene: Scene) -> None:
     second = scene.started("deploy/echo", "--port", f"{local.port}:8080")
     load.wait_for("SECOND")
     second.stop()
-    scene.expect_same(before)
+    scene.expect_same(before, history=False)
     assert not left, left
 
 
@@ -72,15 +76,15 @@ def test_frozen_client_heals(scene: Scene) -> None:
     before = scene.fingerprint()
     local = scene.local()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-    load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+    load.wait_steady("LOCAL")
     frozen = time.time()
     intercept.send(signal.SIGSTOP)
-    healed(load, frozen, SILENT_AFTER + ROLLOUT)
-    scene.expect_same(before, within=10)
+    healed(scene, load, frozen, SILENT_AFTER + ROLLOUT)
+    scene.expect_same(before, within=10, history=False)
     intercept.send(signal.SIGCONT)
     status = intercept.wait(40)
     assert status != 0, intercept.transcript()
-    scene.expect_same(before)  # a client that wakes up late changes nothing any more
+    scene.expect_same(before, history=False)  # a client that wakes up late changes nothing any more
     scene.expect_nothing_here()
 
 
@@ -90,14 +94,14 @@ def test_cut_link_heals(scene: Scene) -> None:
     before = scene.fingerprint()
     local = scene.local()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", env=env)
-    load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+    load.wait_steady("LOCAL")
     cut = time.time()
     link.cut()
-    healed(load, cut, SILENT_AFTER + ROLLOUT)
-    scene.expect_same(before, within=10)
+    healed(scene, load, cut, SILENT_AFTER + ROLLOUT)
+    scene.expect_same(before, within=10, history=False)
     link.mend()
     assert intercept.wait(60) != 0, intercept.transcript()
-    scene.expect_same(before)
+    scene.expect_same(before, history=False)
 
 
 def test_short_blip_costs_nothing(scene: Scene) -> None:
@@ -107,7 +111,7 @@ def test_short_blip_costs_nothing(scene: Scene) -> None:
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", env=env)
-        load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+        load.wait_steady("LOCAL")
         (pod,) = scene.kubectl.pods()
         cut = time.time()
         link.cut()
@@ -115,7 +119,7 @@ def test_short_blip_costs_nothing(scene: Scene) -> None:
         link.mend()
         mended = time.time()
         back = load.wait_for("LOCAL", after=mended)
-        print(f"local again {back.end - mended:.1f} s after the link")
+        scene.measured(f"local again {back.end - mended:.1f} s after the link")
         assert back.end - mended <= 5
         (same,) = scene.kubectl.pods()
         assert same["metadata"]["uid"] == pod["metadata"]["uid"]
@@ -132,10 +136,10 @@ def test_long_blip_ends_cleanly(scene: Scene) -> None:
     before = scene.fingerprint()
     local = scene.local()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", env=env)
-    load.wait_for("LOCAL", after=intercept.wait_for("ready").at)
+    load.wait_steady("LOCAL")
     link.cut()
     load.run_for(60)
-    scene.expect_same(before)
+    scene.expect_same(before, history=False)
     link.mend()
     assert intercept.wait(60) != 0, intercept.transcript()
-    scene.expect_same(before)
+    scene.expect_same(before, history=False)

@@ -8,7 +8,18 @@ import pytest
 from e2e.fingerprint import marked
 from e2e.scene import Scene, free_port
 
-ECHO = (sys.executable, "-m", "e2e.programs.echo", "--word", "LOCAL", "--host", "127.0.0.1", "--listen")
+ECHO = (
+    sys.executable,
+    "-m",
+    "e2e.programs.echo",
+    "--word",
+    "LOCAL",
+    "--host",
+    "127.0.0.1",
+    "--linger",
+    "1",
+    "--listen",
+)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +53,10 @@ def test_command_serves_until_interrupted(scene: Scene) -> None:
 def test_stubborn_command_is_ended(scene: Scene) -> None:
     """A command that ignores SIGTERM, and its children, are gone when we are."""
     scene.echo()
+    script = "trap '' TERM INT; (trap '' TERM INT; sleep 1000) & echo begun; while :; do sleep 1; done"
     with scene.unchanged():
-        intercept = scene.started(
-            "deploy/echo",
-            "--",
-            "sh",
-            "-c",
-            "trap '' TERM INT; (trap '' TERM INT; sleep 1000) & while :; do sleep 1; done",
-        )
+        intercept = scene.intercept("deploy/echo", "--", "sh", "-c", script)
+        intercept.wait_line(lambda line: line.text == "begun", 60, "begin of the command")
         assert intercept.stop(signal.SIGTERM, timeout=60) == 143, intercept.transcript()
     assert not marked(scene.marker)
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 
 import pytest
 
@@ -103,14 +104,16 @@ def test_already_intercepted(scene: Scene) -> None:
     local = scene.local()
     with scene.unchanged():
         first = scene.started("deploy/echo", "--port", f"{local.port}:8080", env=scene.environment(USER="ana"))
-        ready = first.wait_for("ready").at
+        load.wait_steady("LOCAL")
+        held = time.time()
         told = refused(scene, "deploy/echo", "--port", "8080")
         assert "ana@" in told
         load.run_for(1)
+        stopped = time.time()
         first.stop()
     report = load.finish()
     assert not report.failed
-    assert report.between(ready + 0.5, ready + 1.5).words() == {"LOCAL"}
+    assert report.between(held, stopped).words() == {"LOCAL"}
 
 
 def test_paused_rollout(scene: Scene) -> None:

@@ -19,7 +19,7 @@ def test_parallel_bodies_come_back(scene: Scene) -> None:
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
         seen = scene.ask("client", "put", "http://echo", 20 * MIB, 13, timeout=200)
         assert seen["equal"] == 13
-        print(f"13 bodies of 20 MiB there and back: {seen['MBps']:.0f} MB/s")
+        scene.measured(f"13 bodies of 20 MiB there and back: {seen['MBps']:.0f} MB/s")
         intercept.stop()
 
 
@@ -38,7 +38,7 @@ def test_one_big_body(scene: Scene, direction: str) -> None:
         seen = scene.ask("client", direction, "http://echo", BIG, timeout=800)
         watcher.join()
         assert seen["equal"]
-        print(
+        scene.measured(
             f"{direction} {BIG // MIB} MiB: {seen['MBps']:.0f} MB/s; "
             f"others' p50 {idle['p50']:.2f} -> {beside['p50']:.2f} ms, p99 {idle['p99']:.2f} -> {beside['p99']:.2f} ms"
         )

@@ -11,7 +11,7 @@ def test_thousand_at_once(scene: Scene) -> None:
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
         seen = scene.ask("client", "burst", "http://echo", 1000, 1000)
         assert seen["seen"] == {"200 LOCAL": 1000}, seen
-        print(f"1000 connections at once: {seen['seconds']:.1f} s, slowest {seen['max']:.0f} ms")
+        scene.measured(f"1000 connections at once: {seen['seconds']:.1f} s, slowest {seen['max']:.0f} ms")
         intercept.stop()
 
 

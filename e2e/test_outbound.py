@@ -22,7 +22,7 @@ def socks(host, port):
         reply = s.recv(10)
         if reply[1]:
             return "refused %d" % reply[1]
-        s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        s.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n")
         return b"".join(iter(lambda: s.recv(65536), b"")).split(b"\\r\\n\\r\\n")[1].decode().split()[0]
 
 names = json.loads(sys.argv[1])

@@ -26,14 +26,14 @@ def test_scaled_up_pods_join(scene: Scene) -> None:
     load = scene.load(rate=20)
     local = scene.local()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-    ready = intercept.wait_for("ready").at
+    steady = load.wait_steady("LOCAL").at
     scene.kubectl("scale", "deployment/echo", "--replicas=3")
     scene.kubectl.rolled_out("deployment/echo")
     load.run_for(2)
     held = time.time()
     intercept.stop()
     report = load.finish()
-    assert report.between(ready + 0.2, held - 0.2).words() == {"LOCAL"}, report.told()
+    assert report.between(steady, held).words() == {"LOCAL"}, report.told()
     assert not report.failed, report.failed[:3]
     assert scene.kubectl.json("get", "deployment/echo")["spec"]["replicas"] == 3  # somebody else's change is kept
 

@@ -50,8 +50,8 @@ def test_killed_after(scene: Scene, event: str) -> None:
     intercept.wait_for(event)
     killed = time.time()
     intercept.send(signal.SIGKILL)
-    scene.expect_same(before, within=90)
-    print(f"killed after {event}: as before in {time.time() - killed:.1f} s")
+    scene.expect_same(before, within=90, history=False)
+    scene.measured(f"killed after {event}: as before in {time.time() - killed:.1f} s")
 
 
 def test_terminated_while_held(scene: Scene) -> None:
