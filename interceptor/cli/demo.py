@@ -18,14 +18,12 @@ from typing import Any
 import click
 
 from interceptor.cli.demo_stage import Client, Object, Stage, Visits, free_port, fresh_namespace, run_client
-from interceptor.cli.look import Look
+from interceptor.cli.demo_words import HERE, Words
 from interceptor.cli.options import verbose_option
 from interceptor.errors import InterceptorError
 
 _IMAGE = "python:3.13-slim"
 _HEAL = 60.0
-_TOLD = ("planned", "swapped", "connected", "ready")
-HERE = "your machine"
 
 
 @click.command(short_help="See an intercept happen, in a small cluster made for it.")
@@ -70,55 +68,6 @@ async def tell(*, keep: bool, cluster: bool, image: str = _IMAGE) -> int:
         words.say("Nothing is left of it. On a cluster of yours, this shows what would change, and changes nothing:")
         words.shell("interceptor intercept deploy/NAME --dry-run")
     return 0
-
-
-class Words:
-    """Numbered chapters for a newcomer; colours only on a terminal."""
-
-    def __init__(self) -> None:
-        self._colour = Look.of(sys.stdout).colour
-        self._chapter = 0
-        self._since = time.monotonic()
-
-    def chapter(self, title: str) -> None:
-        """Begin a chapter."""
-        self._chapter += 1
-        self._since = time.monotonic()
-        self._line(f"\n{self._chapter}. {title}", bold=True)
-
-    def took(self, text: str) -> None:
-        """Say what was done, and how long it took."""
-        self._line(f"   {text}  ({time.monotonic() - self._since:.1f} s)")
-
-    def say(self, text: str) -> None:
-        """Say a sentence."""
-        self._line(f"   {text}")
-
-    def shell(self, text: str) -> None:
-        """Show what one would type."""
-        self._line(f"     $ {text}", fg="cyan")
-
-    def event(self, event: Object) -> None:
-        """Show what the client tells."""
-        if event["event"] in _TOLD:
-            took = f"  ({event['seconds']:.1f} s)" if event.get("seconds") is not None else ""
-            self._line(f"     {event['event']:<10}{event['text']}{took}", dim=True)
-
-    def answer(self, answer: Object) -> None:
-        """Show an answer of the shop: what it costs and who served."""
-        self._line(f"     {answer['amount']} x {answer['item']}: {answer['cents'] / 100:.2f}", bold=True)
-        for hop in answer["path"]:
-            here = hop["where"] == HERE
-            place = f"on {HERE.upper()}" if here else f"in the cluster, {hop['where']}"
-            self._line(f"       {hop['service']:<8}{hop['version']:<7}{place}", fg="green" if here else None)
-
-    def end(self, text: str) -> None:
-        """Say the last sentence."""
-        self._line(f"\n{text}", bold=True)
-
-    def _line(self, text: str, **style: Any) -> None:
-        click.echo(click.style(text, **style) if self._colour else text)
-        sys.stdout.flush()
 
 
 Opened = AsyncIterator[tuple[Stage, list[str], dict[str, str]]]

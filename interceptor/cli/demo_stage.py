@@ -135,9 +135,11 @@ class Stage:
     async def leftovers(self) -> list[str]:
         """Wait until nothing of a session is left, and return what still is."""
         deadline = time.monotonic() + _END
-        while (found := [name async for name in self._session_objects()]) and time.monotonic() < deadline:
+        while True:
+            found = [name async for name in self._session_objects()]
+            if not found or time.monotonic() > deadline:
+                return found
             await asyncio.sleep(_LOOK_EVERY)
-        return found
 
     async def _session_objects(self) -> AsyncIterator[str]:
         from interceptor.kube import resources

@@ -1,4 +1,7 @@
-"""`python -m interceptor.devcluster --folder F`: a dev cluster until SIGTERM or Ctrl-C; prints its kubeconfig once it is ready."""
+"""`python -m interceptor.devcluster --folder F`: a dev cluster until SIGTERM or Ctrl-C.
+
+Prints its kubeconfig once it is ready.
+"""
 
 from __future__ import annotations
 

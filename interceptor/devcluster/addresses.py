@@ -1,7 +1,7 @@
 """Addresses of one dev cluster: a /16 of loopback for itself alone; made by `cluster`, used for API, pods and Services.
 
-All of 127/8 is the loopback interface on Linux, so every address here can be bound and called without any set-up. Several
-dev clusters live side by side: the one that has bound the API server's address of a block owns the block.
+All of 127/8 is the loopback interface on Linux, so every address here can be bound and called without any set-up.
+Several dev clusters live side by side: the one that has bound the API server's address of a block owns the block.
 """
 
 from __future__ import annotations

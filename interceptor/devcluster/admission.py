@@ -1,4 +1,7 @@
-"""What the admission plug-ins and the scheduler add to new objects: service accounts, addresses, tolerations; called by `registry`."""
+"""What the admission plug-ins and the scheduler add to new objects: service accounts, addresses, tolerations.
+
+Called by `registry`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The dev cluster put together: `async with DevCluster(folder) as cluster`, then `cluster.kubeconfig`. Used by demo and tests.
+"""The dev cluster put together: `async with DevCluster(folder) as cluster`, then `cluster.kubeconfig`. For demo and tests.
 
-Start: a block of loopback addresses, an authority, the first objects, controllers, kubelet, Service proxy, API server. End: every process of every pod is killed; the shim sees
-to that even when this process is.
+Start: a block of loopback addresses, an authority, the first objects, controllers, kubelet, Service proxy, API server.
+End: every process of every pod is killed; the shim sees to that even when this process is.
 """
 
 from __future__ import annotations

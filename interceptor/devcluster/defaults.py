@@ -1,7 +1,7 @@
 """The defaults the API server writes into what it stores, kind by kind; called by `registry`. Changes objects in place.
 
-Source: the defaulting functions of Kubernetes 1.34 (core, apps, batch, autoscaling, rbac), checked by the contract suite, which stores the same
-objects in both and compares.
+Source: the defaulting functions of Kubernetes 1.34 (core, apps, batch, autoscaling, rbac), checked by the contract
+suite, which stores the same objects in both and compares.
 """
 
 from __future__ import annotations

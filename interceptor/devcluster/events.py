@@ -1,4 +1,7 @@
-"""Records what happened to an object as Events, the way controllers and kubelet do; a repeated event is counted, not stored again."""
+"""Records what happened to an object as Events, the way controllers and kubelet do.
+
+A repeated event is counted, not stored again.
+"""
 
 from __future__ import annotations
 

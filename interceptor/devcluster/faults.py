@@ -1,7 +1,8 @@
 """Faults on purpose: what tests inject into the API server; read by `api.server` at every request.
 
-A rule names requests (empty means any) and says what happens to them: a Status, a delay, or the end of a stream already running.
-Rules are bounded by `count`. From Python: `cluster.faults.add(Rule(...))`; over HTTP, for the admin: POST/GET/DELETE `/faults`.
+A rule names requests (empty means any) and says what happens to them: a Status, a delay, or the end of a stream already
+running. Rules are bounded by `count`. From Python: `cluster.faults.add(Rule(...))`; over HTTP, for the admin:
+POST/GET/DELETE `/faults`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What decoding into Go's types and back does to an object: empty optional fields vanish. Called by `registry`. Pure.
 
-Kubernetes stores typed objects, so `env: []`, `value: ""` or `readOnly: false` are not there when read back. Restoring a
-workload "exactly" must hold for what is stored, hence these tables. Unknown fields are kept here and pruned in Kubernetes.
+Kubernetes stores typed objects, so `env: []`, `value: ""` or `readOnly: false` are not there when read back. Restoring
+a workload "exactly" must hold for what is stored, hence these tables. Unknown fields are kept here and pruned in
+Kubernetes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What every stored object has in common: names, times, owners; used by all parts of the dev cluster. Imports nothing of it."""
+"""What every stored object has in common: names, times, owners.
+
+Used by all parts of the dev cluster. Imports nothing of it.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def timestamp(moment: datetime | None = None) -> str:
 
 def parse_time(text: str) -> datetime:
     """Read what `timestamp` (or a MicroTime) wrote."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def seconds_since(text: str) -> float:

@@ -1,7 +1,8 @@
 """The operations on stored objects: create, update, delete with everything the API server does on the way.
 
-Called by `api.handlers` for requests (after authorization) and by controllers and kubelet for their own writes. Everything here is
-synchronous: between reading and storing nothing else runs, which is what makes the preconditions hold.
+Called by `api.handlers` for requests (after authorization) and by controllers and kubelet for their own writes.
+Everything here is synchronous: between reading and storing nothing else runs, which is what makes the preconditions
+hold.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from interceptor.devcluster.admission import Admission
 from interceptor.devcluster.normal import normal_object
 from interceptor.devcluster.objects import Object, clone, deleting, later, name_of, new_uid, suffix, timestamp, uid_of
 from interceptor.devcluster.resources import Resource
-from interceptor.devcluster.status import MODIFIED, ApiError, already_exists, bad_request, conflict, invalid, not_found, wrong_identity
+from interceptor.devcluster.status import (
+    MODIFIED,
+    ApiError,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    not_found,
+    wrong_identity,
+)
 from interceptor.devcluster.store import Store
 
 _SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
@@ -153,12 +163,12 @@ class Registry:
         """Delete or mark for deletion; return the object and whether it is gone already."""
         old = self.get(resource, namespace, name)
         metadata = old["metadata"]
-        for what, field, asked, happened in (
+        for what, key, asked, happened in (
             ("UID", "uid", options.uid, "deleted and then recreated"),
             ("ResourceVersion", "resourceVersion", options.version, "modified"),
         ):
-            if asked and asked != metadata[field]:
-                raise wrong_identity(resource, name, what, asked, metadata[field], happened)
+            if asked and asked != metadata[key]:
+                raise wrong_identity(resource, name, what, asked, metadata[key], happened)
         grace = self._grace(resource, old, options.grace)
         finalizers = self._finalizers(resource, old, options.propagation)
         if options.dry_run:

@@ -1,7 +1,7 @@
 """Which resources the dev cluster serves: data for routing, discovery, tables and RBAC.
 
-The list is what the product, the demo and kubectl need. Resources marked `stored_only` can be read and written but nothing
-acts on them (no autoscaler runs); those in `ABSENT` exist in Kubernetes and are answered with 501.
+The list is what the product, the demo and kubectl need. Resources marked `stored_only` can be read and written but
+nothing acts on them (no autoscaler runs); those in `ABSENT` exist in Kubernetes and are answered with 501.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ RESOURCES: tuple[Resource, ...] = (
         categories=("all",),
         stored_only=True,
     ),
-    Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), generation=True, stored_only=True),
+    Resource(
+        "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), generation=True, stored_only=True
+    ),
     Resource("rbac.authorization.k8s.io", "v1", "roles", "Role"),
     Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding"),
     Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False),

@@ -1,7 +1,8 @@
 """Services made reachable: a TCP listener on each cluster address, and the file of names; run by `cluster`.
 
-What kube-proxy and CoreDNS do in a real cluster. The file has the hosts format and is rewritten in one step whenever a Service changes; pods find it through
-INTERCEPTOR_HOSTS. UDP ports are not served. A port below 1024 needs root (or the sysctl net.ipv4.ip_unprivileged_port_start): an event says so.
+What kube-proxy and CoreDNS do in a real cluster. The file has the hosts format and is rewritten in one step whenever a
+Service changes; pods find it through INTERCEPTOR_HOSTS. UDP ports are not served. A port below 1024 needs root (or the
+sysctl net.ipv4.ip_unprivileged_port_start): an event says so.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The demo's shop, one small service of it: `python shop.py web|orders|prices`. Runs in pods and on the developer's machine.
 
-Standard library only and no import of ours: a ConfigMap carries this very file into the pods. web asks orders, orders asks
-prices; each answer lists who served, where and in which version. `--bind` and `--port` say where to listen; `--draft` is
-the version under development; `visit` sends one request to web and prints the answer.
+Standard library only and no import of ours: a ConfigMap carries this very file into the pods. web asks orders, orders
+asks prices; each answer lists who served, where and in which version. `--bind` and `--port` say where to listen;
+`--draft` is the version under development; `visit` sends one request to web and prints the answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The objects, their versions and their past, in memory; `registry` writes, controllers and watches listen.
 
-One counter is the resourceVersion of everything. The past is a bounded ring: a watch from before it gets 410, as with etcd.
-Stored objects are never changed in place: a change stores a new object, so readers may keep what they were given.
+One counter is the resourceVersion of everything. The past is a bounded ring: a watch from before it gets 410, as with
+etcd. Stored objects are never changed in place: a change stores a new object, so readers may keep what they were given.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _container(container: Object, field: str, volumes: set[str]) -> list[Cause]:
             causes.append(_required(f"{field}.{probe}", "must specify a handler type"))
         elif len(handlers) > 1:
             words = "may not specify more than 1 handler type"
-            causes.append(("FieldValueForbidden", f"{field}.{probe}.{sorted(handlers)[-1]}", f"Forbidden: {words}"))
+            causes.append(("FieldValueForbidden", f"{field}.{probe}.{max(handlers)}", f"Forbidden: {words}"))
     return causes
 
 
@@ -139,6 +139,7 @@ def check(resource: Resource, obj: Object) -> None:
         raise invalid(resource, name, causes)
 
 
+_IMMUTABLE = {"Deployment": ("selector",), "ReplicaSet": ("selector",), "Job": ("selector", "template")}
 _POD_MUTABLE = ("tolerations", "activeDeadlineSeconds", "terminationGracePeriodSeconds", "nodeName")
 
 
@@ -153,11 +154,11 @@ def _pod_fixed(spec: Object) -> Object:
 def check_update(resource: Resource, old: Object, new: Object) -> None:
     """Raise 422 when a field changed that must not."""
     causes: list[Cause] = []
-    for field in {"Deployment": ("selector",), "ReplicaSet": ("selector",), "Job": ("selector", "template")}.get(
-        resource.kind, ()
-    ):
-        if old["spec"].get(field) != new["spec"].get(field):
-            causes.append(_bad(f"spec.{field}", new["spec"].get(field), "field is immutable"))
+    causes += [
+        _bad(f"spec.{field}", new["spec"].get(field), "field is immutable")
+        for field in _IMMUTABLE.get(resource.kind, ())
+        if old["spec"].get(field) != new["spec"].get(field)
+    ]
     if resource.kind == "Pod" and _pod_fixed(old["spec"]) != _pod_fixed(new["spec"]):
         words = (
             "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"

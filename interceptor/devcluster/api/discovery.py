@@ -1,7 +1,7 @@
 """What the server says about itself: groups, resources, version, and as much OpenAPI as kubectl asks for. Called by `server`.
 
-The OpenAPI documents have paths and kinds but no schemas: enough for kubectl to leave validation to the server and to do its three-way
-merge with its own types. `kubectl explain` therefore says it knows nothing.
+The OpenAPI documents have paths and kinds but no schemas: enough for kubectl to leave validation to the server and to
+do its three-way merge with its own types. `kubectl explain` therefore says it knows nothing.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ def resource_list(group: str) -> Object:
     for item in RESOURCES:
         if item.group == group:
             found.append(_resource(item))
-            for sub in item.subresources:
-                found.append(
-                    {
-                        "name": f"{item.plural}/{sub}",
-                        "singularName": "",
-                        "namespaced": item.namespaced,
-                        "kind": _SUB_KINDS.get(sub, item.kind),
-                        "verbs": _SUB_VERBS[sub],
-                    }
-                )
+            found += [
+                {
+                    "name": f"{item.plural}/{sub}",
+                    "singularName": "",
+                    "namespaced": item.namespaced,
+                    "kind": _SUB_KINDS.get(sub, item.kind),
+                    "verbs": _SUB_VERBS[sub],
+                }
+                for sub in item.subresources
+            ]
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",

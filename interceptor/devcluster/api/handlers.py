@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-import yaml
 from aiohttp import web
 
 from interceptor.devcluster import admission, resources, selection
 from interceptor.devcluster.api import tables
+from interceptor.devcluster.api.bodies import (
+    APPLY,
+    check_kind,
+    delete_options,
+    dry_run,
+    manager,
+    patched,
+    read_body,
+    same_but_fields,
+    success,
+    table_wanted,
+    with_namespace,
+)
 from interceptor.devcluster.api.requestinfo import RequestInfo
 from interceptor.devcluster.api.reviews import Reviews
 from interceptor.devcluster.api.watches import Watch
@@ -18,38 +29,9 @@ from interceptor.devcluster.auth.tokens import User
 from interceptor.devcluster.faults import Faults
 from interceptor.devcluster.objects import Object, clone, deleting, uid_of
 from interceptor.devcluster.patch.apply import server_side_apply
-from interceptor.devcluster.patch.jsonpatch import json_patch, merge_patch
-from interceptor.devcluster.patch.strategic import strategic_merge
 from interceptor.devcluster.registry import DeleteOptions, Registry
 from interceptor.devcluster.resources import Resource
-from interceptor.devcluster.status import ApiError, bad_request, method_not_allowed, not_found
-
-_APPLY = "application/apply-patch+yaml"
-_UNKNOWN_FORMAT = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
-
-
-async def read_body(request: web.Request) -> Any:
-    """Decode a body; 415 for what only real servers read (protobuf, CBOR)."""
-    raw = await request.read()
-    if not raw:
-        return {}
-    kind = request.content_type
-    if kind in ("application/yaml", _APPLY):
-        return yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  (the safe one, in C)
-    if "json" not in kind and kind != "application/octet-stream":
-        raise ApiError(415, "UnsupportedMediaType", _UNKNOWN_FORMAT)
-    try:
-        return await request.json()
-    except ValueError as error:
-        raise bad_request(f"error decoding request body: {error}") from error
-
-
-def _table_wanted(request: web.Request) -> str:
-    """Return how much of each object a wanted Table includes, "" when the client wants plain objects."""
-    first = request.headers.get("Accept", "").split(",")[0]
-    if "as=Table" not in re.split(r"\s*;\s*", first):
-        return ""
-    return request.query.get("includeObject", "Metadata")
+from interceptor.devcluster.status import method_not_allowed, not_found
 
 
 class Handlers:
@@ -76,7 +58,7 @@ class Handlers:
         if info.verb not in resource.verbs:
             raise method_not_allowed()
         if info.verb == "watch":
-            watch = Watch(self._store, info, request.query, self._predicate(request), _table_wanted(request))
+            watch = Watch(self._store, info, request.query, self._predicate(request), table_wanted(request))
             with self._faults.running(info, user.name, request) as stream:
                 return await watch.run(request, stream)
         if info.verb == "list":
@@ -87,7 +69,7 @@ class Handlers:
             return await self._create(request, info, resource, user)
         if info.verb in ("update", "patch"):
             return await self._write(request, info, resource, user)
-        options = _delete_options(await read_body(request), request)
+        options = delete_options(await read_body(request), request)
         if info.verb == "deletecollection":
             return self._delete_many(request, info, resource, options)
         admission.check_delete(resource, info.name)
@@ -111,7 +93,7 @@ class Handlers:
 
     def _list(self, request: web.Request, info: RequestInfo, resource: Resource) -> web.Response:
         objects, version = self._selected(request, info, resource), str(self._store.version)
-        if include := _table_wanted(request):
+        if include := table_wanted(request):
             return web.json_response(tables.table(resource, objects, version, include=include))
         return web.json_response(
             {
@@ -127,29 +109,29 @@ class Handlers:
     ) -> web.Response:
         if info.subresource == "scale":
             obj = scale_of(obj)
-        elif include := _table_wanted(request):
+        elif include := table_wanted(request):
             obj = tables.table(resource, [obj], obj["metadata"]["resourceVersion"], include=include)
         return web.json_response(obj, status=status)
 
     async def _create(self, request: web.Request, info: RequestInfo, resource: Resource, user: User) -> web.Response:
         body = await read_body(request)
         if info.subresource == "eviction":
-            options = _delete_options(body.get("deleteOptions") or {}, request)
+            options = delete_options(body.get("deleteOptions") or {}, request)
             self._registry.delete(resource, info.namespace, info.name, options)
-            return web.json_response(_success(), status=201)
+            return web.json_response(success(), status=201)
         if info.subresource or info.name:
             raise method_not_allowed()
-        _check_kind(resource, body)
+        check_kind(resource, body)
         self._rbac.check_grant(
-            user, resource, {"metadata": {"namespace": info.namespace}} | _with_space(body, info), verb="create"
+            user, resource, {"metadata": {"namespace": info.namespace}} | with_namespace(body, info), verb="create"
         )
-        made = self._registry.create(resource, self._space(info), body, dry_run=_dry_run(request))
+        made = self._registry.create(resource, self._space(info), body, dry_run=dry_run(request))
         return self._respond(request, resource, info, made, 201)
 
     async def _write(self, request: web.Request, info: RequestInfo, resource: Resource, user: User) -> web.Response:
         body = await read_body(request)
         old = self._store.get(resource, self._space(info), info.name)
-        is_apply = info.verb == "patch" and request.content_type == _APPLY
+        is_apply = info.verb == "patch" and request.content_type == APPLY
         if is_apply and old is None and not info.subresource:
             return self._apply_new(request, info, resource, body, user)
         if old is None:
@@ -157,37 +139,37 @@ class Handlers:
         if info.subresource == "scale":
             return self._scale(request, info, resource, old, body)
         if info.verb == "update":
-            _check_kind(resource, body)
+            check_kind(resource, body)
             new = body
         elif is_apply:
-            new = server_side_apply(old, body, _manager(request), force=request.query.get("force") == "true")
-            if old["metadata"].get("managedFields") and _same_but_fields(old, new):
+            new = server_side_apply(old, body, manager(request), force=request.query.get("force") == "true")
+            if old["metadata"].get("managedFields") and same_but_fields(old, new):
                 new["metadata"]["managedFields"] = old["metadata"]["managedFields"]
         else:
-            new = _patched(request, old, body)
+            new = patched(request, old, body)
         self._rbac.check_grant(user, resource, new, verb="update")
-        done = self._registry.update(resource, old, new, status=info.subresource == "status", dry_run=_dry_run(request))
+        done = self._registry.update(resource, old, new, status=info.subresource == "status", dry_run=dry_run(request))
         return self._respond(request, resource, info, done)
 
     def _apply_new(
         self, request: web.Request, info: RequestInfo, resource: Resource, body: Object, user: User
     ) -> web.Response:
-        new = server_side_apply(None, body, _manager(request), force=False)
+        new = server_side_apply(None, body, manager(request), force=False)
         new["metadata"].setdefault("name", info.name)
-        self._rbac.check_grant(user, resource, _with_space(new, info), verb="create")
-        made = self._registry.create(resource, self._space(info), new, dry_run=_dry_run(request))
+        self._rbac.check_grant(user, resource, with_namespace(new, info), verb="create")
+        made = self._registry.create(resource, self._space(info), new, dry_run=dry_run(request))
         return self._respond(request, resource, info, made, 201)
 
     def _scale(
         self, request: web.Request, info: RequestInfo, resource: Resource, old: Object, body: Any
     ) -> web.Response:
         scale = scale_of(old)
-        wanted = body if info.verb == "update" else _patched(request, scale, body)
+        wanted = body if info.verb == "update" else patched(request, scale, body)
         new = clone(old)
         new["spec"]["replicas"] = (wanted.get("spec") or {}).get("replicas", 0)
         if asked := wanted["metadata"].get("resourceVersion"):
             new["metadata"]["resourceVersion"] = asked
-        done = self._registry.update(resource, old, new, dry_run=_dry_run(request))
+        done = self._registry.update(resource, old, new, dry_run=dry_run(request))
         return self._respond(request, resource, info, done)
 
     def _delete(self, resource: Resource, info: RequestInfo, options: DeleteOptions) -> web.Response:
@@ -197,7 +179,7 @@ class Handlers:
         details: Object = {"name": info.name, "kind": resource.plural, "uid": uid_of(obj)}
         if resource.group:
             details["group"] = resource.group
-        return web.json_response(_success() | {"details": details})
+        return web.json_response(success() | {"details": details})
 
     def _delete_many(
         self, request: web.Request, info: RequestInfo, resource: Resource, options: DeleteOptions
@@ -230,65 +212,3 @@ def scale_of(obj: Object) -> Object:
         "spec": {"replicas": obj["spec"]["replicas"]},
         "status": {"replicas": (obj.get("status") or {}).get("replicas", 0), "selector": selector},
     }
-
-
-def _patched(request: web.Request, old: Object, body: Any) -> Object:
-    kind = request.content_type
-    if kind == "application/json-patch+json":
-        return json_patch(old, body)
-    if kind == "application/merge-patch+json":
-        merged: Object = merge_patch(old, body)
-        return merged
-    if kind == "application/strategic-merge-patch+json":
-        return strategic_merge(clone(old), body)
-    raise ApiError(415, "UnsupportedMediaType", _UNKNOWN_FORMAT)
-
-
-def _same_but_fields(old: Object, new: Object) -> bool:
-    def bare(obj: Object) -> Object:
-        metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
-        owned = [{**entry, "time": ""} for entry in obj["metadata"].get("managedFields") or ()]
-        return obj | {"metadata": metadata, "managed": sorted(owned, key=lambda entry: str(entry["manager"]))}
-
-    return bare(old) == bare(new)
-
-
-def _check_kind(resource: Resource, body: Any) -> None:
-    given = (body.get("apiVersion", resource.api_version), body.get("kind", resource.kind))
-    if given != (resource.api_version, resource.kind):
-        raise bad_request(
-            f"the API version in the data ({given[0]}, {given[1]}) does not match the expected API version ({resource.api_version}, {resource.kind})"
-        )
-
-
-def _with_space(body: Object, info: RequestInfo) -> Object:
-    return body | {"metadata": {"namespace": info.namespace} | (body.get("metadata") or {})}
-
-
-def _dry_run(request: web.Request) -> bool:
-    return request.query.get("dryRun") == "All"
-
-
-def _manager(request: web.Request) -> str:
-    manager = request.query.get("fieldManager")
-    if not manager:
-        raise bad_request(
-            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
-        )
-    return manager
-
-
-def _success() -> Object:
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-
-
-def _delete_options(body: Object, request: web.Request) -> DeleteOptions:
-    query, conditions = request.query, body.get("preconditions") or {}
-    grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-    return DeleteOptions(
-        grace=None if grace is None else int(grace),
-        propagation=body.get("propagationPolicy") or query.get("propagationPolicy"),
-        uid=conditions.get("uid"),
-        version=conditions.get("resourceVersion"),
-        dry_run=_dry_run(request) or body.get("dryRun") == ["All"],
-    )

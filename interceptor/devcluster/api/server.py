@@ -1,4 +1,4 @@
-"""The API server's front: each request gets a user, a right, perhaps a fault, and goes to its handler. Started by `cluster`."""
+"""The API server's front: each request gets a user, a right, perhaps a fault, then its handler. Run by `cluster`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Objects as the tables `kubectl get` prints; called by `handlers` and `watches` when the client accepts a Table. Pure."""
+"""Objects as the tables `kubectl get` prints.
+
+Called by `handlers` and `watches` when the client accepts a Table. Pure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The cluster's certificate authority, the server's and the admin's certificates; made once by `cluster` at the start."""
+"""The cluster's certificate authority, the server's and the admin's certificates.
+
+Made once by `cluster` at the start.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """May this user do that: Roles and bindings evaluated as the RBAC authorizer does; called by `api.server` and reviews.
 
-Also the guard against giving away more than one has: creating a Role or a binding needs the rights in it (or `escalate`, `bind`).
+Also the guard against giving away more than one has: creating a Role or a binding needs the rights in it (or
+`escalate`, `bind`).
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ class Rbac:
             raise forbidden(
                 resource.qualified,
                 obj["metadata"].get("name", ""),
-                f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n{listed}',
+                f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n'
+                f"{listed}",
                 {"name": name_of(obj), "group": resource.group, "kind": resource.plural},
             )
 

@@ -1,7 +1,7 @@
 """ServiceAccount tokens as TokenRequest issues them: signed, expiring, bound to an account and perhaps a pod or Secret.
 
-Issued by `api.reviews` and the kubelet's volumes, verified by `authn`. A token dies with what it is bound to. They are JWTs with an
-HMAC instead of the cluster's RSA signature: nobody outside this process verifies them.
+Issued by `api.reviews` and the kubelet's volumes, verified by `authn`. A token dies with what it is bound to. They are
+JWTs with an HMAC instead of the cluster's RSA signature: nobody outside this process verifies them.
 """
 
 from __future__ import annotations

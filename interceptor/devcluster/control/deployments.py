@@ -19,7 +19,6 @@ from interceptor.devcluster.objects import (
     name_of,
     owned_by,
     safe_encode,
-    seconds_since,
     uid_of,
 )
 from interceptor.devcluster.registry import DeleteOptions, Registry
@@ -146,10 +145,11 @@ class Deployments(Controller):
 
     def _roll(self, deployment: Object, new: Object, old: list[Object]) -> None:
         recreate = deployment["spec"]["strategy"]["type"] == "Recreate"
-        if not (recreate and any(rollout.wanted(item) or (item.get("status") or {}).get("replicas") for item in old)):
-            if (size := rollout.new_size(deployment, new, old)) != rollout.wanted(new):
-                self._scale(deployment, new, size)
-                return
+        old_pods = any(rollout.wanted(item) or (item.get("status") or {}).get("replicas") for item in old)
+        size = rollout.wanted(new) if recreate and old_pods else rollout.new_size(deployment, new, old)
+        if size != rollout.wanted(new):
+            self._scale(deployment, new, size)
+            return
         by_name = {name_of(item): item for item in old}
         sizes = rollout.old_sizes(deployment, new, old)
         for name, size in sizes.items():
@@ -208,55 +208,13 @@ class Deployments(Controller):
             rollout.drop_condition(status, "ReplicaFailure")
         again = None
         if current is not None and not deployment["spec"].get("paused"):
-            again = self._progress(deployment, current, before, status)
+            again = rollout.progress(deployment, current, before, status)
 
         def write(obj: Object) -> None:
             obj["status"] = status
 
         self.registry.modify(resources.DEPLOYMENTS, namespace, name, write, status=True)
         return again
-
-    @staticmethod
-    def _progress(deployment: Object, new: Object, before: Object, status: Object) -> float | None:
-        """Judge the rollout: complete, moving, or stuck; return when to judge again."""
-        replicas: int = deployment["spec"]["replicas"]
-        named = f'ReplicaSet "{name_of(new)}"'
-        complete = all(
-            status.get(field, 0) == replicas for field in ("updatedReplicas", "replicas", "availableReplicas")
-        )
-        known = next((item for item in status["conditions"] if item["type"] == "Progressing"), None)
-        if complete:
-            if not (known and known["reason"] == "NewReplicaSetAvailable" and named in known["message"]):
-                rollout.set_condition(
-                    status, "Progressing", "True", "NewReplicaSetAvailable", f"{named} has successfully progressed."
-                )
-            return None
-        if (
-            known
-            and known["reason"] == "NewReplicaSetAvailable"
-            and status.get("replicas", 0) == status.get("updatedReplicas", 0)
-        ):
-            return None  # complete once; pods that fail now are no rollout
-        moved = any(
-            status.get(field, 0) > before.get(field, 0)
-            for field in ("updatedReplicas", "readyReplicas", "availableReplicas")
-        ) or (
-            status.get("replicas", 0) - status.get("updatedReplicas", 0)
-            < before.get("replicas", 0) - before.get("updatedReplicas", 0)
-        )
-        if moved or known is None:
-            rollout.drop_condition(status, "Progressing")
-            rollout.set_condition(status, "Progressing", "True", "ReplicaSetUpdated", f"{named} is progressing.")
-            return float(deployment["spec"]["progressDeadlineSeconds"])
-        if known["reason"] == "ProgressDeadlineExceeded":
-            return None
-        left = deployment["spec"]["progressDeadlineSeconds"] - seconds_since(known["lastUpdateTime"])
-        if left > 0:
-            return float(left)
-        rollout.set_condition(
-            status, "Progressing", "False", "ProgressDeadlineExceeded", f"{named} has timed out progressing."
-        )
-        return None
 
 
 def owner_reference(owner: Object) -> Object:

@@ -1,4 +1,7 @@
-"""Endpoints and EndpointSlices: which ready pods stand behind each Service; read by the Service proxy and the host names."""
+"""Endpoints and EndpointSlices: which ready pods stand behind each Service.
+
+Read by the Service proxy and the host names.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The garbage collector: what is owned goes when its owner goes (or first, or never, as the deletion asked).
 
-Background: dependents are deleted once the owner is gone. Foreground: the owner stays, marked, until its dependents are gone. Orphan: dependents
-lose the reference and stay. An object that names an owner that doesn't exist is deleted too.
+Background: dependents are deleted once the owner is gone. Foreground: the owner stays, marked, until its dependents are
+gone. Orphan: dependents lose the reference and stay. An object that names an owner that doesn't exist is deleted too.
 """
 
 from __future__ import annotations

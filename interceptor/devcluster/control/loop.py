@@ -1,7 +1,7 @@
 """What every controller is: keys to look at, one at a time, until nothing is left to do; subclassed in this package.
 
-A controller hears of every change, notes which of its objects that concerns, and brings those into line. It reads the present state each
-time, so a missed or doubled note does no harm.
+A controller hears of every change, notes which of its objects that concerns, and brings those into line. It reads the
+present state each time, so a missed or doubled note does no harm.
 """
 
 from __future__ import annotations

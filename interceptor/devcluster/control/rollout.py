@@ -1,7 +1,8 @@
 """The arithmetic of a rolling update and the words of its conditions; called by `deployments`. Pure.
 
-Follows the Deployment controller of Kubernetes: as many new pods as maxSurge allows, as many old ones away as maxUnavailable allows, unhealthy
-old ones first. Not followed: proportional scaling of several ReplicaSets while a rollout is under way.
+Follows the Deployment controller of Kubernetes: as many new pods as maxSurge allows, as many old ones away as
+maxUnavailable allows, unhealthy old ones first. Not followed: proportional scaling of several ReplicaSets while a
+rollout is under way.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from interceptor.devcluster.objects import Object, timestamp
+from interceptor.devcluster.objects import Object, name_of, seconds_since, timestamp
 
 
 def _part(value: Any, total: int, *, up: bool) -> int:
@@ -120,3 +121,41 @@ def counts(deployment: Object, new: Object | None, every: list[Object]) -> Objec
         "unavailableReplicas": max(0, sum(wanted(item) for item in every) - total("availableReplicas", every)),
     }
     return {name: number for name, number in numbers.items() if number}
+
+
+def progress(deployment: Object, new: Object, before: Object, status: Object) -> float | None:
+    """Judge the rollout: complete, moving, or stuck; return when to judge again."""
+    replicas: int = deployment["spec"]["replicas"]
+    named = f'ReplicaSet "{name_of(new)}"'
+    complete = all(status.get(field, 0) == replicas for field in ("updatedReplicas", "replicas", "availableReplicas"))
+    known = next((item for item in status["conditions"] if item["type"] == "Progressing"), None)
+    if complete:
+        if not (known and known["reason"] == "NewReplicaSetAvailable" and named in known["message"]):
+            set_condition(
+                status, "Progressing", "True", "NewReplicaSetAvailable", f"{named} has successfully progressed."
+            )
+        return None
+    if (
+        known
+        and known["reason"] == "NewReplicaSetAvailable"
+        and status.get("replicas", 0) == status.get("updatedReplicas", 0)
+    ):
+        return None  # complete once; pods that fail now are no rollout
+    moved = any(
+        status.get(field, 0) > before.get(field, 0)
+        for field in ("updatedReplicas", "readyReplicas", "availableReplicas")
+    ) or (
+        status.get("replicas", 0) - status.get("updatedReplicas", 0)
+        < before.get("replicas", 0) - before.get("updatedReplicas", 0)
+    )
+    if moved or known is None:
+        drop_condition(status, "Progressing")
+        set_condition(status, "Progressing", "True", "ReplicaSetUpdated", f"{named} is progressing.")
+        return float(deployment["spec"]["progressDeadlineSeconds"])
+    if known["reason"] == "ProgressDeadlineExceeded":
+        return None
+    left = deployment["spec"]["progressDeadlineSeconds"] - seconds_since(known["lastUpdateTime"])
+    if left > 0:
+        return float(left)
+    set_condition(status, "Progressing", "False", "ProgressDeadlineExceeded", f"{named} has timed out progressing.")
+    return None

@@ -1,6 +1,7 @@
 """One container of a pod, from its image to its end and round again; run by `pod`.
 
-Its state (waiting, running, terminated), restarts and readiness are plain attributes that `pod` turns into containerStatuses.
+Its state (waiting, running, terminated), restarts and readiness are plain attributes that `pod` turns into
+containerStatuses.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from interceptor.devcluster.node.environment import ConfigError, Environment, expand
 from interceptor.devcluster.node.probes import Prober
 from interceptor.devcluster.node.processes import Process, StartError, exit_code
+from interceptor.devcluster.node.pulling import pull
 from interceptor.devcluster.node.volumes import translate
 from interceptor.devcluster.objects import Object, new_uid, timestamp
 
@@ -79,38 +81,12 @@ class Container:
         """Run until the pod stops or the restart policy says that this was it."""
         policy = "OnFailure" if self.init and self.worker.policy == "Always" else self.worker.policy
         while not self._stop_now.is_set():
-            if not await self._pull() or not await self._start():
+            if not await pull(self) or not await self._start():
                 return
             await self._live()
             if self._stop_now.is_set() or policy == "Never" or (policy == "OnFailure" and self.succeeded):
                 return
             await self._wait_to_restart()
-
-    async def _pull(self) -> bool:
-        """Wait until the image is there; False when the pod stops first."""
-        image, policy = self.spec["image"], self.spec["imagePullPolicy"]
-        delay = _BACK_OFF_FIRST
-        while self.worker.images.find(image) is None:
-            if policy == "Never":
-                message = f'Container image "{image}" is not present with pull policy of Never'
-                self.event("ErrImageNeverPull", message, "Warning")
-                self._waiting("ErrImageNeverPull", message)
-            else:
-                error = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
-                self.event("Pulling", f'Pulling image "{image}"')
-                self.event("Failed", f'Failed to pull image "{image}": {error}', "Warning")
-                self.event("Failed", "Error: ErrImagePull", "Warning")
-                self._waiting("ErrImagePull", error)
-                if await self._stopped_within(1.0):
-                    return False
-                self.event("BackOff", f'Back-off pulling image "{image}"', "Normal")
-                self.event("Failed", "Error: ImagePullBackOff", "Warning")
-                self._waiting("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {error}')
-            if await self._stopped_within(delay):
-                return False
-            delay = min(delay * 2, _BACK_OFF_MOST)
-        self.event("Pulled", f'Container image "{image}" already present on machine')
-        return True
 
     async def _start(self) -> bool:
         """Start the process; False when the pod stops first."""
@@ -120,8 +96,8 @@ class Container:
                 break
             except ConfigError as error:
                 self.event("Failed", f"Error: {error}", "Warning")
-                self._waiting("CreateContainerConfigError", str(error))
-                if await self._stopped_within(_CONFIG_RETRY):
+                self.wait_for("CreateContainerConfigError", str(error))
+                if await self.stopped_within(_CONFIG_RETRY):
                     return False
         assert self.launch is not None
         self.identity = f"interceptor://{new_uid().replace('-', '')}"
@@ -190,8 +166,8 @@ class Container:
             where = f"{self.name} in pod {self.worker.name}_{self.worker.namespace}({self.worker.uid})"
             self.event("BackOff", f"Back-off restarting failed container {where}", "Warning")
             self.last_state = self.state
-            self._waiting("CrashLoopBackOff", f"back-off {int(self._back_off)}s restarting failed container={where}")
-            if await self._stopped_within(self._back_off):
+            self.wait_for("CrashLoopBackOff", f"back-off {int(self._back_off)}s restarting failed container={where}")
+            if await self.stopped_within(self._back_off):
                 return
         else:
             self.last_state = self.state
@@ -229,7 +205,8 @@ class Container:
         if self.process:
             self.process.kill_all()
 
-    async def _stopped_within(self, seconds: float) -> bool:
+    async def stopped_within(self, seconds: float) -> bool:
+        """Wait; tell whether the pod stopped meanwhile."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stop_now.wait()
@@ -237,7 +214,8 @@ class Container:
             return False
         return True
 
-    def _waiting(self, reason: str, message: str) -> None:
+    def wait_for(self, reason: str, message: str) -> None:
+        """Be in the state `waiting`, for a reason."""
         self.state = {"waiting": {"reason": reason, "message": message}}
         self.ready = self.started = False
         self.worker.publish()

@@ -1,4 +1,6 @@
-"""The environment of a container: from its spec, ConfigMaps, Secrets, the pod itself and Services; called by `container`.
+"""The environment of a container: from its spec, ConfigMaps, Secrets, the pod itself and Services.
+
+Called by `container`.
 
 Values keep the precedence of the kubelet: Services, then `envFrom`, then `env`; `$(VAR)` sees what stands before it.
 """

@@ -1,7 +1,7 @@
 """The images the dev cluster knows: names and what running them means here; looked up by `container`.
 
-An image is not a file system but a table entry: its entry point, default command and environment. Programs come from this machine,
-`python` and `python3` are the interpreter the dev cluster runs on.
+An image is not a file system but a table entry: its entry point, default command and environment. Programs come from
+this machine, `python` and `python3` are the interpreter the dev cluster runs on.
 """
 
 from __future__ import annotations

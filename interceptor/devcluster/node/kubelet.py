@@ -1,4 +1,7 @@
-"""The node's agent: one worker for each pod of the store, told of every change; run by `cluster`, asked by the streams."""
+"""The node's agent: one worker for each pod of the store, told of every change.
+
+Run by `cluster`, asked by the streams.
+"""
 
 from __future__ import annotations
 

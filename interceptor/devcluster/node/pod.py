@@ -1,4 +1,7 @@
-"""One pod on the node: its address, volumes, containers and status, from being scheduled to being gone; started by `kubelet`."""
+"""One pod on the node: its address, volumes, containers and status, from being scheduled to being gone.
+
+Started by `kubelet`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from interceptor.devcluster import resources
 from interceptor.devcluster.node.container import Container
+from interceptor.devcluster.node.podstatus import pod_status
 from interceptor.devcluster.node.processes import StartError, exit_code
 from interceptor.devcluster.node.volumes import MountError, Volumes, translate
 from interceptor.devcluster.objects import Object, name_of, namespace_of, timestamp, uid_of
@@ -36,6 +40,7 @@ class PodWorker:
         self.processes = kubelet.processes
         self.http = kubelet.http
         self.hosts_file = kubelet.hosts_file
+        self.host_ip = kubelet.host_ip
         self.name, self.namespace, self.uid = name_of(pod), namespace_of(pod), uid_of(pod)
         self.policy: str = pod["spec"]["restartPolicy"]
         self.grace: int = pod["spec"]["terminationGracePeriodSeconds"]
@@ -48,9 +53,9 @@ class PodWorker:
         self.has_init = bool(pod["spec"].get("initContainers"))
         self.init = [Container(self, spec, init=True) for spec in pod["spec"].get("initContainers") or ()]
         self.containers = [Container(self, spec, init=False) for spec in pod["spec"]["containers"]]
-        self._started = timestamp()
-        self._scheduled = False
-        self._initialized = not self.has_init
+        self.started_at = timestamp()
+        self.scheduled = False
+        self.initialized = not self.has_init
         self._stop_asked = asyncio.Event()
         self._refresh_asked = asyncio.Event()
 
@@ -70,7 +75,7 @@ class PodWorker:
             for folder in (self.root, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
             self.event("Scheduled", f"Successfully assigned {self.namespace}/{self.name} to {self._kubelet.node}")
-            self._scheduled = True
+            self.scheduled = True
             self.publish()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._stop(), name=f"stop {self.name}")
@@ -93,7 +98,7 @@ class PodWorker:
                     await container.run()
                     if self.stopping or not container.succeeded:
                         return
-                self._initialized = True
+                self.initialized = True
                 for container in self.containers:
                     container.state = {"waiting": {"reason": "ContainerCreating"}}
                 async with asyncio.TaskGroup() as running:
@@ -196,61 +201,4 @@ class PodWorker:
         """Write the pod's status."""
         current = self.store.get(resources.PODS, self.namespace, self.name)
         if current is not None and uid_of(current) == self.uid:
-            self._kubelet.write_status(current, self._status(current.get("status") or {}))
-
-    def _phase(self) -> str:
-        states = [container.state for container in self.containers]
-        if any(not item.succeeded and "terminated" in item.state and self.policy == "Never" for item in self.init):
-            return "Failed"
-        if not self._initialized or any("waiting" in item.state and not item.last_state for item in self.containers):
-            return "Pending"
-        ended = all("terminated" in state for state in states)
-        final = self.policy == "Never" or (
-            self.policy == "OnFailure" and all(item.succeeded for item in self.containers)
-        )
-        if ended and (final or self.stopping):
-            return "Succeeded" if all(item.succeeded for item in self.containers) else "Failed"
-        return "Running"
-
-    def _status(self, before: Object) -> Object:
-        ready = bool(self.containers) and all(container.ready for container in self.containers) and self._initialized
-        done = self._phase() == "Succeeded"
-        unready = [container.name for container in self.containers if not container.ready]
-        why = None if ready else ("PodCompleted" if done else "ContainersNotReady")
-        words = "" if ready or done else f"containers with unready status: [{' '.join(unready)}]"
-        wanted = [
-            ("PodReadyToStartContainers", True, None, ""),
-            ("Initialized", self._initialized, None if self._initialized else "ContainersNotInitialized", ""),
-            ("Ready", ready, why, words),
-            ("ContainersReady", ready, why, words),
-            ("PodScheduled", self._scheduled, None, ""),
-        ]
-        known = {item["type"]: item for item in before.get("conditions") or ()}
-        conditions = []
-        for kind, holds, reason, message in wanted:
-            value = "True" if holds else "False"
-            old = known.get(kind)
-            item: Object = {
-                "type": kind,
-                "status": value,
-                "lastProbeTime": None,
-                "lastTransitionTime": old["lastTransitionTime"] if old and old["status"] == value else timestamp(),
-            }
-            if reason:
-                item["reason"] = reason
-            if message:
-                item["message"] = message
-            conditions.append(item)
-        status: Object = before | {
-            "phase": self._phase(),
-            "conditions": conditions,
-            "hostIP": self._kubelet.host_ip,
-            "hostIPs": [{"ip": self._kubelet.host_ip}],
-            "podIP": self.address,
-            "podIPs": [{"ip": self.address}],
-            "startTime": self._started,
-            "containerStatuses": [container.status() for container in self.containers],
-        }
-        if self.init:
-            status["initContainerStatuses"] = [container.status() for container in self.init]
-        return status
+            self._kubelet.write_status(current, pod_status(self, current.get("status") or {}))

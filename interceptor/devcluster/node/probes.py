@@ -1,6 +1,7 @@
 """The probes of one running container, with the kubelet's timing; run by `container`.
 
-startupProbe comes first and holds back the others; readiness moves the pod in and out of its Services; a failed liveness ends the container.
+startupProbe comes first and holds back the others; readiness moves the pod in and out of its Services; a failed
+liveness ends the container.
 """
 
 from __future__ import annotations

@@ -140,7 +140,10 @@ class Processes:
 
 
 def _words(program: str, error: OSError) -> str:
-    prefix = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process"
+    prefix = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+        "unable to start container process"
+    )
     if error.errno == errno.ENOENT and "/" not in program:
         return f'{prefix}: error during container init: exec: "{program}": executable file not found in $PATH'
     text = (error.strerror or str(error)).lower()

@@ -1,8 +1,8 @@
 """The parent of every process in every pod: a program of its own, started by `processes`, which talks to it over a socket.
 
-It starts, signals and reaps. When the socket closes, however the dev cluster ended (also by SIGKILL), it kills whatever it ever started and
-exits, so nothing is left. It is a subreaper: a daemon that left its session is still its descendant and is found.
-Standard library only, single-threaded: forking here is safe and costs a millisecond.
+It starts, signals and reaps. When the socket closes, however the dev cluster ended (also by SIGKILL), it kills whatever
+it ever started and exits, so nothing is left. It is a subreaper: a daemon that left its session is still its descendant
+and is found. Standard library only, single-threaded: forking here is safe and costs a millisecond.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Shim:
             if request["tty"]:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
             os.chdir(request["cwd"])
-            os.execvpe(request["argv"][0], request["argv"], request["env"])
+            os.execvpe(request["argv"][0], request["argv"], request["env"])  # noqa: S606  (that is its purpose)
         except OSError as error:
             os.write(report, str(error.errno or errno.EIO).encode())
         finally:

@@ -1,7 +1,8 @@
 """The volumes of a pod as folders, and which path in the container is which folder; used by `pod` and `container`.
 
-There is no mount namespace: a program that opens /etc/config/x literally doesn't find it. What can be translated is: each word of a command
-that starts with a mount path becomes the folder's path (`translate`). Secrets and ConfigMaps follow their objects.
+There is no mount namespace: a program that opens /etc/config/x literally doesn't find it. What can be translated is:
+each word of a command that starts with a mount path becomes the folder's path (`translate`). Secrets and ConfigMaps
+follow their objects.
 """
 
 from __future__ import annotations

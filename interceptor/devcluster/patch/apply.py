@@ -1,8 +1,9 @@
 """Server-side apply in a simple honest form; called by `registry`. Pure.
 
-Ownership is kept as real `managedFields` entries with `fieldsV1`, but only for managers that apply: an applied field that
-its manager no longer names is removed when nobody else applied it, and a field somebody else applied with another value
-is a conflict unless forced. Plain updates own nothing here (in Kubernetes they do), so they never cause conflicts.
+Ownership is kept as real `managedFields` entries with `fieldsV1`, but only for managers that apply: an applied field
+that its manager no longer names is removed when nobody else applied it, and a field somebody else applied with another
+value is a conflict unless forced. Plain updates own nothing here (in Kubernetes they do), so they never cause
+conflicts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """By which field the items of a list are told apart: data for strategic merge and server-side apply.
 
-Kubernetes keeps this in its Go types (`patchMergeKey`, `listMapKey`); here are the lists of the kinds the dev cluster serves.
-A list that isn't named is replaced as a whole (atomic).
+Kubernetes keeps this in its Go types (`patchMergeKey`, `listMapKey`); here are the lists of the kinds the dev cluster
+serves. A list that isn't named is replaced as a whole (atomic).
 """
 
 from __future__ import annotations

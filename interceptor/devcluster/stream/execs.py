@@ -1,7 +1,7 @@
 """`kubectl exec`: a command in a container, over channels of a WebSocket; called by `api.server`.
 
-`v5.channel.k8s.io` and `v4.channel.k8s.io`: the first byte of a message is its channel. The exit code travels as a Status on channel 3. v5 can close standard
-input (channel 255).
+`v5.channel.k8s.io` and `v4.channel.k8s.io`: the first byte of a message is its channel. The exit code travels as a
+Status on channel 3. v5 can close standard input (channel 255).
 """
 
 from __future__ import annotations
@@ -221,7 +221,8 @@ def _exit_status(code: int, message: str = "") -> bytes:
             "metadata": {},
             "status": "Failure",
             "reason": "NonZeroExitCode",
-            "message": message or f"command terminated with non-zero exit code: command terminated with exit code {code}",
+            "message": message
+            or f"command terminated with non-zero exit code: command terminated with exit code {code}",
             "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
         }
     return json.dumps(status).encode()

@@ -1,7 +1,10 @@
-"""Port-forward, front: which protocol a client speaks, and the simple one (`v4.channel.k8s.io`); called by `api.server`.
+"""Port-forward, front: which protocol a client speaks, and the simple one (`v4.channel.k8s.io`).
 
-v4 as the kubelet does it: for each asked port a data and an error channel, dialled at once, first frame each way the port number. There is no half-close.
-Connections go to the pod's own address only: programs in pods must listen there (INTERCEPTOR_BIND), as 127.0.0.1 is everybody's here.
+Called by `api.server`.
+
+v4 as the kubelet does it: for each asked port a data and an error channel, dialled at once, first frame each way the
+port number. There is no half-close. Connections go to the pod's own address only: programs in pods must listen there
+(INTERCEPTOR_BIND), as 127.0.0.1 is everybody's here.
 """
 
 from __future__ import annotations

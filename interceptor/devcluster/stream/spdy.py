@@ -1,6 +1,7 @@
 """SPDY/3.1 as far as kubectl's port-forward speaks it: bytes to frames and back. Pure; used by `portforward`.
 
-kubectl has no other way: since 1.31 it sends these frames inside binary WebSocket messages. Flow control is left out, as in the library on the other side.
+kubectl has no other way: since 1.31 it sends these frames inside binary WebSocket messages. Flow control is left out,
+as in the library on the other side.
 """
 
 from __future__ import annotations

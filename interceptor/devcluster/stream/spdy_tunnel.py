@@ -1,4 +1,7 @@
-"""Port-forward as kubectl does it: SPDY streams in a WebSocket, a pair (error, data) for each connection; called by `portforward`."""
+"""Port-forward as kubectl does it: SPDY streams in a WebSocket, a pair (error, data) for each connection.
+
+Called by `portforward`.
+"""
 
 from __future__ import annotations
 
