@@ -1,9 +1,10 @@
-"""A bare client for the contract: statuses and bodies as they come, so that no code of ours stands between test and cluster."""
+"""A bare client for the contract: statuses and bodies as they come, with no code of ours between test and cluster."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,9 @@ from interceptor.kube.access import load_access
 
 Object = dict[str, Any]
 IMAGE = "ground/python:3.11"
-JSON_PATCH, MERGE, STRATEGIC = (f"application/{kind}+json" for kind in ("json-patch", "merge-patch", "strategic-merge-patch"))
+JSON_PATCH, MERGE, STRATEGIC = (
+    f"application/{kind}+json" for kind in ("json-patch", "merge-patch", "strategic-merge-patch")
+)
 APPLY = "application/apply-patch+yaml"
 
 
@@ -48,7 +51,9 @@ class Api:
         async with self._session.get(self.server + path, headers=self.headers, ssl=self._tls) as response:
             return response.status, (await response.text()).strip()
 
-    async def ok(self, method: str, path: str, body: Any = None, *, kind: str = "application/json", **params: str) -> Object:
+    async def ok(
+        self, method: str, path: str, body: Any = None, *, kind: str = "application/json", **params: str
+    ) -> Object:
         status, answer = await self.call(method, path, body, kind=kind, **params)
         assert status < 300, answer
         return answer
@@ -72,7 +77,10 @@ class Api:
     async def watch(self, path: str, **params: str) -> AsyncIterator[AsyncIterator[Object]]:
         """Open a watch and give its events."""
         async with self._session.get(
-            self.server + path, params={"watch": "true", "timeoutSeconds": "20"} | params, headers=self.headers, ssl=self._tls
+            self.server + path,
+            params={"watch": "true", "timeoutSeconds": "20"} | params,
+            headers=self.headers,
+            ssl=self._tls,
         ) as response:
             assert response.status == 200, await response.text()
 
@@ -81,6 +89,11 @@ class Api:
                     yield json.loads(line)
 
             yield events()
+
+    @asynccontextmanager
+    async def raw(self, method: str, path: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with self._session.request(method, self.server + path, headers=self.headers, ssl=self._tls) as response:
+            yield response
 
     @asynccontextmanager
     async def stream(self, path: str) -> AsyncIterator[aiohttp.StreamReader]:
@@ -98,8 +111,6 @@ class Api:
 
     def acting_as(self, token: str) -> Api:
         """The same cluster and namespace with a bearer token and no client certificate."""
-        import ssl
-
         assert self._tls is not None
         tls = ssl.create_default_context()
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
@@ -124,4 +135,6 @@ async def open_api(kubeconfig: str, namespace: str) -> AsyncIterator[Api]:
         finally:
             await api.ok("DELETE", f"/api/v1/namespaces/{namespace}")
         if "127." in api.server:  # quick on the dev cluster; a real one takes its time
-            await api.eventually(lambda: api.call("GET", f"/api/v1/namespaces/{namespace}"), lambda answer: answer[0] == 404)
+            await api.eventually(
+                lambda: api.call("GET", f"/api/v1/namespaces/{namespace}"), lambda answer: answer[0] == 404
+            )

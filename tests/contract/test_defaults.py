@@ -64,7 +64,8 @@ CASES: dict[str, tuple[str, str, Object]] = {
             "replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "strategy": {"type": "Recreate"}, "paused": False,
             "minReadySeconds": 0,
             "template": _template(
-                _FULL, _plain("b:latest") | {"name": "side"}, volumes=_VOLUMES, initContainers=[_plain("c@sha256:" + "0" * 64) | {"name": "init"}],
+                _FULL, _plain("b:latest") | {"name": "side"}, volumes=_VOLUMES,
+                initContainers=[_plain("c@sha256:" + "0" * 64) | {"name": "init"}],
                 serviceAccountName="me", nodeSelector={}, tolerations=[], hostNetwork=False, enableServiceLinks=False,
                 securityContext={"runAsUser": 0}, terminationGracePeriodSeconds=0, imagePullSecrets=[{"name": "pull"}],
             ),
@@ -83,16 +84,19 @@ CASES: dict[str, tuple[str, str, Object]] = {
                  "template": _template(_plain("a:1"), restartPolicy="Never")},
     }),
     "service": ("services", "v1", {
-        "metadata": {"name": "x"}, "spec": {"selector": {"app": "x"}, "ports": [{"port": 80, "name": "a"}, {"port": 81, "targetPort": "http", "name": "b"}]},
+        "metadata": {"name": "x"},
+        "spec": {"selector": {"app": "x"}, "ports": [{"port": 80, "name": "a"}, {"port": 81, "targetPort": "http", "name": "b"}]},
     }),
     "headless": ("services", "v1", {
-        "metadata": {"name": "x"}, "spec": {"clusterIP": "None", "selector": {"app": "x"}, "ports": [{"port": 80, "targetPort": 8080}]},
+        "metadata": {"name": "x"},
+        "spec": {"clusterIP": "None", "selector": {"app": "x"}, "ports": [{"port": 80, "targetPort": 8080}]},
     }),
     "pod": ("pods", "v1", {"metadata": {"name": "x"}, "spec": {"containers": [_FULL | {"volumeMounts": []}]}}),
     "secret": ("secrets", "v1", {"metadata": {"name": "x"}, "stringData": {"a": "b"}, "data": {"c": "ZA=="}}),
     "config": ("configmaps", "v1", {"metadata": {"name": "x"}, "data": {"a": ""}, "binaryData": {}}),
     "role": ("roles", "rbac.authorization.k8s.io/v1", {
-        "metadata": {"name": "x"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": []}],
+        "metadata": {"name": "x"},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"], "resourceNames": []}],
     }),
     "binding": ("rolebindings", "rbac.authorization.k8s.io/v1", {
         "metadata": {"name": "x"}, "roleRef": {"kind": "Role", "name": "x"},

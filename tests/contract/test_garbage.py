@@ -18,7 +18,8 @@ def job(deadline: int | None, **spec: Any) -> Object:
 
 def owned(owner: Object, name: str = "thing") -> Object:
     reference = {
-        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
+        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
     }  # fmt: skip
     made = config_map(name)
     made["metadata"]["ownerReferences"] = [reference]

@@ -32,7 +32,9 @@ async def test_stale_update_conflicts(api: Api) -> None:
     await api.ok("PUT", api.path("configmaps", "one"), first | {"data": {"a": "2"}})
     status, answer = await api.call("PUT", api.path("configmaps", "one"), first | {"data": {"a": "3"}})
     assert (status, answer["reason"]) == (409, "Conflict")
-    assert answer["message"].startswith('Operation cannot be fulfilled on configmaps "one": the object has been modified')
+    assert answer["message"].startswith(
+        'Operation cannot be fulfilled on configmaps "one": the object has been modified'
+    )
 
 
 async def test_json_patch_precondition(api: Api) -> None:
@@ -85,7 +87,8 @@ async def test_delete_checks_uid(api: Api) -> None:
     status, answer = await api.call("DELETE", api.path("configmaps", "one"), {"preconditions": {"uid": other}})
     assert (status, answer["reason"]) == (409, "Conflict")
     assert answer["message"].startswith(
-        f'Operation cannot be fulfilled on ConfigMap "one": the UID in the precondition ({other}) does not match the UID in record'
+        f'Operation cannot be fulfilled on ConfigMap "one": the UID in the precondition ({other}) '
+        "does not match the UID in record"
     )
     gone = await api.ok("DELETE", api.path("configmaps", "one"), {"preconditions": {"uid": made["metadata"]["uid"]}})
     assert gone["status"] == "Success"

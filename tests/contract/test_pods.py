@@ -50,7 +50,8 @@ async def test_environment_is_resolved(api: Api) -> None:
     values = dict(item.split("=", 1) for item in result.out.split("\0") if item)
     expected = {
         "PLAIN": "x y", "JOINED": "x y/$(NONE)/$(PLAIN)/red", "NAME": "one", "SPACE": api.namespace, "APP": "one",
-        "ADDRESS": found["status"]["podIP"], "ACCOUNT": "default", "CPU": "500", "MEMORY": "64", "SECRET": "s3cr3t", "PART": "red",
+        "ADDRESS": found["status"]["podIP"], "ACCOUNT": "default", "CPU": "500", "MEMORY": "64",
+        "SECRET": "s3cr3t", "PART": "red",
         "COLOUR": "red", "LINES": "a\nb=c\n'd'", "K_TOKEN": "s3cr3t", "HOSTNAME": "one",
     }  # fmt: skip
     assert {name: values.get(name) for name in expected} == expected
@@ -60,7 +61,10 @@ async def test_environment_is_resolved(api: Api) -> None:
 
 
 async def test_services_reach_environment(api: Api) -> None:
-    service = {"metadata": {"name": "my-db"}, "spec": {"ports": [{"name": "sql", "port": 5432}], "selector": {"app": "db"}}}
+    service = {
+        "metadata": {"name": "my-db"},
+        "spec": {"ports": [{"name": "sql", "port": 5432}], "selector": {"app": "db"}},
+    }
     made = await api.ok("POST", api.path("services"), service)
     await start(api, container())
     lines = (await run(api, "one", "env")).out.splitlines()
@@ -151,7 +155,10 @@ async def test_image_error_is_shown(api: Api) -> None:
 async def test_readiness_gates_endpoints(api: Api) -> None:
     """`/ready` is refused until a file is there: the pod runs all the while, the Service begins to send then."""
     probe = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1}
-    service = {"metadata": {"name": "web"}, "spec": {"selector": {"app": "one"}, "ports": [{"port": 80, "targetPort": "http"}]}}
+    service = {
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "one"}, "ports": [{"port": 80, "targetPort": "http"}]},
+    }
     await api.ok("POST", api.path("services"), service)
     found = await start(api, python(HTTP, ports=[{"name": "http", "containerPort": 8080}], readinessProbe=probe))
     assert not status_of(found)["ready"]
@@ -159,7 +166,9 @@ async def test_readiness_gates_endpoints(api: Api) -> None:
     def endpoint(ready: bool) -> Any:
         def holds(slices: Object) -> bool:
             endpoints = [item for part in slices["items"] for item in part.get("endpoints") or ()]
-            return [(item["addresses"], item["conditions"]["ready"]) for item in endpoints] == [([found["status"]["podIP"]], ready)]
+            return [(item["addresses"], item["conditions"]["ready"]) for item in endpoints] == [
+                ([found["status"]["podIP"]], ready)
+            ]
 
         return holds
 
@@ -178,7 +187,12 @@ async def test_readiness_gates_endpoints(api: Api) -> None:
 
 
 async def test_liveness_restarts(api: Api) -> None:
-    probe = {"exec": {"command": ["test", "-e", "alive"]}, "periodSeconds": 1, "failureThreshold": 1, "initialDelaySeconds": 1}
+    probe = {
+        "exec": {"command": ["test", "-e", "alive"]},
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+        "initialDelaySeconds": 1,
+    }
     await start(api, container(livenessProbe=probe))
     found = await api.eventually(
         lambda: api.get(api.path("pods", "one")), lambda found: status_of(found).get("restartCount", 0) > 0
@@ -209,7 +223,9 @@ async def test_program_not_found(api: Api) -> None:
 
 
 async def test_finished_pod_keeps_result(api: Api) -> None:
-    await api.ok("POST", api.path("pods"), pod("one", container(command=["sh", "-c", "echo done"]), restartPolicy="Never"))
+    await api.ok(
+        "POST", api.path("pods"), pod("one", container(command=["sh", "-c", "echo done"]), restartPolicy="Never")
+    )
     found = await api.eventually(
         lambda: api.get(api.path("pods", "one")), lambda found: found["status"]["phase"] == "Succeeded"
     )
@@ -220,7 +236,9 @@ async def test_finished_pod_keeps_result(api: Api) -> None:
 async def test_init_comes_first(api: Api) -> None:
     mounts = [{"name": "scratch", "mountPath": "/scratch"}]
     first = container("first", ["touch", "/scratch/made"], volumeMounts=mounts)
-    await start(api, container(volumeMounts=mounts), initContainers=[first], volumes=[{"name": "scratch", "emptyDir": {}}])
+    await start(
+        api, container(volumeMounts=mounts), initContainers=[first], volumes=[{"name": "scratch", "emptyDir": {}}]
+    )
     assert (await run(api, "one", "ls", "/scratch")).out.split() == ["made"]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 from tests.contract.api import APPLY, Api, Object
@@ -20,7 +22,11 @@ async def account(api: Api, *rules: Object, name: str = "agent", seconds: int = 
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": api.namespace}],
         }
         await api.ok("POST", api.path("rolebindings", group=RBAC), binding)
-    body: Object = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds}}
+    body: Object = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": seconds},
+    }
     answer = await api.ok("POST", api.path("serviceaccounts", name, "token"), body)
     assert answer["status"]["expirationTimestamp"]
     return api.acting_as(answer["status"]["token"])
@@ -32,9 +38,6 @@ def rule(group: str, resource: str, *verbs: str, **more: Any) -> Object:
 
 async def allowed(call: Any, within: float = 10.0) -> tuple[int, Object]:
     """RBAC of a real cluster learns of a new Role a moment later."""
-    import asyncio
-    import time
-
     deadline = time.monotonic() + within
     while True:
         answer: tuple[int, Object] = await call()
@@ -67,7 +70,8 @@ async def test_role_names_one_object(api: Api) -> None:
     )
     status, answer = await agent.call("GET", api.path("pods", "one", "log"))
     assert answer["message"] == (
-        f'pods "one" is forbidden: User "{user}" cannot get resource "pods/log" in API group "" in the namespace "{api.namespace}"'
+        f'pods "one" is forbidden: User "{user}" cannot get resource "pods/log" in API group "" '
+        f'in the namespace "{api.namespace}"'
     )
     status, answer = await agent.call("GET", f"/api/v1/namespaces/{api.namespace}")
     assert answer["message"] == (
@@ -161,7 +165,9 @@ async def test_edit_may_not_make_roles(api: Api) -> None:
         assert status == 201
         status, answer = await api.call("POST", api.path("roles", group=RBAC), {"metadata": {"name": "r"}, "rules": []})
         assert status == 403
-        assert 'User "jane" cannot create resource "roles" in API group "rbac.authorization.k8s.io"' in answer["message"]
+        assert (
+            'User "jane" cannot create resource "roles" in API group "rbac.authorization.k8s.io"' in answer["message"]
+        )
     finally:
         api.headers = admin
 

@@ -116,7 +116,9 @@ async def test_paused_rollout_waits(api: Api) -> None:
     change = {"spec": {"template": {"metadata": {"annotations": {"a": "1"}}}}}
     patched = await api.ok("PATCH", path, change, kind=MERGE)
     generation = patched["metadata"]["generation"]
-    found = await api.eventually(lambda: api.get(path), lambda found: found["status"]["observedGeneration"] == generation)
+    found = await api.eventually(
+        lambda: api.get(path), lambda found: found["status"]["observedGeneration"] == generation
+    )
     reasons = {item["type"]: item["reason"] for item in found["status"]["conditions"]}
     assert reasons["Progressing"] == "DeploymentPaused"
     assert len((await api.get(api.path("replicasets", group=APPS)))["items"]) == 1

@@ -18,7 +18,8 @@ from interceptor.devcluster.resources import Resource
 from interceptor.devcluster.status import ApiError, bad_request
 
 APPLY = "application/apply-patch+yaml"
-_UNKNOWN_FORMAT = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
+_READABLE = "application/json, application/yaml"
+_UNKNOWN_FORMAT = f"the body of the request was in an unknown format - accepted media types include: {_READABLE}"
 
 
 async def read_body(request: web.Request) -> Any:
