@@ -85,7 +85,10 @@ CASES: dict[str, tuple[str, str, Object]] = {
     }),
     "service": ("services", "v1", {
         "metadata": {"name": "x"},
-        "spec": {"selector": {"app": "x"}, "ports": [{"port": 80, "name": "a"}, {"port": 81, "targetPort": "http", "name": "b"}]},
+        "spec": {
+            "selector": {"app": "x"},
+            "ports": [{"port": 80, "name": "a"}, {"port": 81, "targetPort": "http", "name": "b"}],
+        },
     }),
     "headless": ("services", "v1", {
         "metadata": {"name": "x"},

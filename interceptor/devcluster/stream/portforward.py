@@ -80,26 +80,27 @@ class _V4:
         self._socket = socket
         self._worker = worker
         self._ports = ports
-        self._writers: dict[int, asyncio.StreamWriter] = {}
+        loop = asyncio.get_running_loop()
+        # Data may come before its connection stands; None once it is refused.
+        self._writers: dict[int, asyncio.Future[asyncio.StreamWriter | None]] = {
+            2 * index: loop.create_future() for index in range(len(ports))
+        }
 
     async def run(self) -> None:
         """Forward until the client goes or all connections ended."""
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen(), name="port-forward from client")
-            copying = [
-                group.create_task(self._port(2 * index, port), name=f"port-forward {port}")
-                for index, port in enumerate(self._ports)
-            ]
+            copying = group.create_task(self._copy(), name="port-forward to client")
             try:
-                done, _ = await asyncio.wait({listening, *copying}, return_when=asyncio.FIRST_COMPLETED)
-                while listening not in done and not all(task.done() for task in copying):
-                    pending = {task for task in (listening, *copying) if not task.done()}
-                    done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({listening, copying}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (listening, *copying):
-                    task.cancel()
-                for writer in self._writers.values():
-                    writer.close()
+                listening.cancel()
+                copying.cancel()
+
+    async def _copy(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for index, port in enumerate(self._ports):
+                group.create_task(self._port(2 * index, port), name=f"port-forward {port}")
 
     async def _port(self, channel: int, port: int) -> None:
         head = struct.pack("<H", port)
@@ -109,37 +110,31 @@ class _V4:
             try:
                 reader, writer = await asyncio.open_connection(self._worker.address, port)
             except OSError as error:
+                self._writers[channel].set_result(None)
                 await self._send(channel + 1, refusal(self._worker, port, error).encode())
                 return
-            self._writers[channel] = writer
+            self._writers[channel].set_result(writer)
             try:
-                while data := await reader.read(_CHUNK):
+                while data := await self._read(reader, channel, port):
                     await self._send(channel, data)
-            except ConnectionResetError as error:
-                await self._send(channel + 1, refusal(self._worker, port, error).encode())
             finally:
                 writer.close()
 
+    async def _read(self, reader: asyncio.StreamReader, channel: int, port: int) -> bytes:
+        try:
+            return await reader.read(_CHUNK)
+        except OSError as error:
+            await self._send(channel + 1, refusal(self._worker, port, error).encode())
+            return b""
+
     async def _listen(self) -> None:
         async for message in self._socket:
-            if message.type is WSMsgType.BINARY and message.data:
-                writer = self._writers.get(message.data[0])
-                if writer is None:
-                    writer = await self._awaited(message.data[0])
+            if message.type is WSMsgType.BINARY and message.data and message.data[0] in self._writers:
+                writer = await self._writers[message.data[0]]
                 if writer is not None and not writer.is_closing():
                     writer.write(message.data[1:])
-                    with contextlib.suppress(ConnectionError):  # its reader tells the client
+                    with contextlib.suppress(OSError):  # its reader tells the client
                         await writer.drain()
-
-    async def _awaited(self, channel: int) -> asyncio.StreamWriter | None:
-        """Data may come before the connection stands: give it the time a connection on this machine takes."""
-        if channel % 2 or channel // 2 >= len(self._ports):
-            return None
-        for _ in range(100):
-            if channel in self._writers:
-                break
-            await asyncio.sleep(0.01)
-        return self._writers.get(channel)
 
     async def _send(self, channel: int, data: bytes) -> None:
         await self._socket.send_bytes(bytes([channel]) + data)
