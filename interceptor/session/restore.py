@@ -61,7 +61,8 @@ class Restorer:
             return f"{title} was not changed"
         if self.undone.kept:
             return f"{title} is as it was, but for what others changed: {', '.join(self.undone.kept)}"
-        return title + {"restored": " is as it was", "nothing": " was restored already", "gone": " is gone"}[self.undone.outcome]
+        outcomes = {"restored": "is as it was", "nothing": "was restored already", "gone": "is gone"}
+        return f"{title} {outcomes[self.undone.outcome]}"
 
     async def _undo(self) -> Undone:
         names = self._plan.names

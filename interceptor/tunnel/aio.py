@@ -7,6 +7,7 @@ owns the callbacks is told (`crashed`), and then the loop's exception handler ge
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from interceptor.tunnel.poller import Timer
@@ -48,8 +49,8 @@ class AsyncioPoller:
         return self._loop.call_later(seconds, self._run, callback)
 
     def now(self) -> float:
-        """See Poller."""
-        return self._loop.time()
+        """See Poller. Not `loop.time()`: uvloop's has steps of a millisecond, more than a round trip."""
+        return time.monotonic()
 
     def _run(self, callback: Callable[[], None]) -> None:
         try:

@@ -18,8 +18,9 @@ HEADER = struct.Struct(">BBHI")
 """kind, flags, payload length, stream: 8 bytes, so that a 64 KiB buffer holds header and payload."""
 
 HEADER_SIZE = HEADER.size
-MAX_PAYLOAD = 65_536 - HEADER_SIZE - 8
-"""65,520: a full frame stays below 64 KiB also behind a WebSocket's channel byte; larger ones stall containerd 1.6."""
+MAX_PAYLOAD = 65_536 - 9 - 4 * 22 - HEADER_SIZE
+"""65,431: with its header, four TLS records and a WebSocket's head, a frame fills one message of 64 KiB and no more:
+beyond that containerd 1.6 stalls, and a fifth record or a second message would only carry crumbs."""
 
 CREDIT = struct.Struct(">I")
 PING_SIZE = 8

@@ -25,6 +25,7 @@ Object = dict[str, Any]
 
 LEASE_SECONDS = 15
 _RENEW_EVERY = 1.0
+_RENEW_WITHIN = 3.0  # a request that hangs must not keep the next from getting through
 _LOOK_EVERY = 0.5
 
 
@@ -69,8 +70,9 @@ class HeldLease:
         while True:
             await asyncio.sleep(_RENEW_EVERY)
             try:
-                await self._renew()
-            except Unreachable:
+                async with asyncio.timeout(_RENEW_WITHIN):
+                    await self._renew()
+            except (Unreachable, TimeoutError):
                 continue  # `renewed_at` tells how long
             except ApiError as error:
                 if error.status not in (429, 500, 502, 503, 504):
