@@ -6,7 +6,6 @@ Nothing is pretended: the client is the real one, started as a person would, and
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import tempfile
 import time
@@ -201,8 +200,7 @@ async def _keep(words: Words, stage: Stage, environment: dict[str, str], *, clus
         words.shell(f"kubectl delete namespace {stage.namespace}")
         return
     words.say("Ctrl-C here ends it and removes everything.")
-    with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how it is meant to end
-        await asyncio.Event().wait()
+    await asyncio.Event().wait()
 
 
 def _served(answer: Object, service: str) -> str:
