@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +25,8 @@ from interceptor.devcluster.store import Change, Key
 _CHUNK = 65536
 _DOMAIN = "cluster.local"
 _CONNECT = 5.0
+_ACCEPT_PAUSE = 0.1
+_log = logging.getLogger(__name__)
 
 Listener = tuple[str, int]
 
@@ -102,7 +105,14 @@ class ServiceProxy(Controller):
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             while True:
-                caller, _ = await loop.sock_accept(raw)
+                try:
+                    caller, _ = await loop.sock_accept(raw)
+                except (
+                    OSError
+                ) as error:  # a caller that left at once, or no file descriptor left: the next may do better
+                    _log.warning("accept for %s: %s", service[1], error)
+                    await asyncio.sleep(_ACCEPT_PAUSE)
+                    continue
                 group.create_task(self._serve(caller, service, port), name=f"service call {service[1]}:{port}")
 
     async def _serve(self, caller: socket.socket, service: Key, port: int) -> None:
@@ -113,8 +123,12 @@ class ServiceProxy(Controller):
                         reader, writer = await asyncio.open_connection(*address)
                 except (OSError, TimeoutError):
                     continue
-                up_reader, up_writer = await asyncio.open_connection(sock=caller)
-                await relay((up_reader, up_writer), (reader, writer))
+                try:
+                    up = await asyncio.open_connection(sock=caller)
+                except OSError:  # the caller is gone
+                    writer.close()
+                    return
+                await relay(up, (reader, writer))
                 return
 
     def _backends(self, service: Key, port: int) -> list[tuple[str, int]]:

@@ -17,6 +17,14 @@ from tests.contract.test_pods import start
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
 
+async def echo(api: Api) -> None:
+    """A pod that echoes, once it listens."""
+    await start(api, python(ECHO, readinessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1}))
+    await api.eventually(
+        lambda: api.get(api.path("pods", "one")), lambda found: bool(found["status"]["containerStatuses"][0]["ready"])
+    )
+
+
 async def test_exec_separates_streams(api: Api) -> None:
     await start(api, container())
     result = await run(api, "one", "sh", "-c", "echo out; echo err >&2; exit 7")
@@ -44,7 +52,7 @@ async def test_exec_of_missing_program(api: Api) -> None:
 
 
 async def test_port_forward_carries_both_ways(api: Api) -> None:
-    await start(api, python(ECHO))
+    await echo(api)
     path = api.path("pods", "one", "portforward") + "?ports=8080"
     data = b"x" * 200_000
     async with asyncio.timeout(30), api.websocket(path, "v4.channel.k8s.io") as ws:
@@ -81,7 +89,7 @@ async def test_closed_port_is_told(api: Api) -> None:
 
 async def test_kubectl_forwards(api: Api) -> None:
     """The SPDY tunnel: several connections, each with its own end."""
-    await start(api, python(ECHO))
+    await echo(api)
     process = await asyncio.create_subprocess_exec(
         KUBECTL, "--kubeconfig", api.kubeconfig, "-n", api.namespace, "port-forward", "pod/one", ":8080",
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

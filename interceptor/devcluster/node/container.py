@@ -144,6 +144,8 @@ class Container:
         process = self.process
         if process is None:
             return
+        if self._stop_now.is_set():
+            process.kill_all()  # the pod was stopped while this was being started, when there was nobody to tell
         began = asyncio.get_running_loop().time()
         started_at = self.state["running"]["startedAt"]
         async with asyncio.TaskGroup() as group:
@@ -162,15 +164,13 @@ class Container:
             self._back_off = 0.0
 
     async def _wait_to_restart(self) -> None:
+        self.last_state = self.state
         if self._back_off:
             where = f"{self.name} in pod {self.worker.name}_{self.worker.namespace}({self.worker.uid})"
             self.event("BackOff", f"Back-off restarting failed container {where}", "Warning")
-            self.last_state = self.state
             self.wait_for("CrashLoopBackOff", f"back-off {int(self._back_off)}s restarting failed container={where}")
             if await self.stopped_within(self._back_off):
                 return
-        else:
-            self.last_state = self.state
         self._back_off = min(max(self._back_off * 2, _BACK_OFF_FIRST), _BACK_OFF_MOST)
         self.previous_log.unlink(missing_ok=True)
         self.restarts += 1
