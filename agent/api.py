@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import ssl
@@ -41,6 +40,8 @@ class Api:
         self._call("DELETE", path, {"propagationPolicy": "Background"}, "application/json")
 
     def _call(self, method: str, path: str, body: object = None, kind: str = "application/json") -> dict[str, Any]:
+        import http.client  # noqa: PLC0415  it brings the e-mail parser along: on a worker's time, not before we listen
+
         context = ssl.create_default_context(cafile=str(self._folder / "cluster-ca.crt"))
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT     # many clusters' authorities lack key identifiers
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=PATIENCE, context=context)

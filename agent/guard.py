@@ -17,7 +17,6 @@ from agent.config import Config
 from agent.journal import say
 from agent.watchdog import Watchdog
 from agent.workers import Workers
-from interceptor.swap import SESSION_ANNOTATION, json_patch, precondition, record_of, restore
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.wire.reasons import Reason
 
@@ -118,6 +117,9 @@ class Guard:
 
     def _undo(self) -> Outcome:
         """Restore the workload; OSError and ApiError mean: try again."""
+        # Needed once, at the end: imported here, a fifth less of the pod's start (a zipapp is compiled each time).
+        from interceptor.swap import json_patch, precondition, record_of, restore  # noqa: PLC0415
+
         for _ in range(ATTEMPTS):
             try:
                 workload = self._api.get(self._config.workload)
@@ -192,6 +194,8 @@ class Guard:
 
 def _serves(pod: dict[str, Any]) -> bool:
     """Whether a pod runs the app, ready and not ending."""
+    from interceptor.swap import SESSION_ANNOTATION  # noqa: PLC0415  loaded by `_undo` before
+
     metadata, conditions = pod["metadata"], pod.get("status", {}).get("conditions", [])
     return (
         SESSION_ANNOTATION not in metadata.get("annotations", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -37,9 +38,24 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 @asynccontextmanager
 async def serving(handler: Handler = hello, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    server = await asyncio.start_server(handler, host, port)
+    writers: list[asyncio.StreamWriter] = []
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await handler(reader, writer)
+
+    server = await asyncio.start_server(served, host, port)
     yield server.sockets[0].getsockname()[1]
     server.close()
+    for writer in writers:
+        await closed(writer)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close, and wait until that is done: what is left open when a test ends is an error in the next one."""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def call(host: str, port: int, data: bytes = REQUEST, *, within: float = 10.0) -> bytes:
@@ -52,7 +68,7 @@ async def call(host: str, port: int, data: bytes = REQUEST, *, within: float = 1
                 writer.write_eof()
             return await reader.read()
         finally:
-            writer.close()
+            await closed(writer)
 
 
 async def status(agent: Agent, path: str) -> bytes:
@@ -124,7 +140,7 @@ async def test_late_request_hears_503(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         writer.write(REQUEST[2:])
         assert b" 503 " in await asyncio.wait_for(reader.read(), 5)
-        writer.close()
+        await closed(writer)
 
 
 async def test_http2_gets_goaway(tmp_path: Path) -> None:
@@ -146,7 +162,7 @@ async def test_others_are_reset(tmp_path: Path, words: bytes) -> None:
         writer.write(words)
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(reader.read(), 5)
-        writer.close()
+        await closed(writer)
 
 
 async def test_health_follows_session(tmp_path: Path) -> None:
@@ -165,7 +181,7 @@ async def test_idle_probes_starve_nobody(tmp_path: Path) -> None:
         idle = [await asyncio.open_connection(agent.bind, HEALTH) for _ in range(100)]
         assert await status(agent, "/live") == b"200"
         for _, writer in idle:
-            writer.close()
+            await closed(writer)
 
 
 async def test_slow_loris_lets_client_in(tmp_path: Path) -> None:
@@ -176,7 +192,7 @@ async def test_slow_loris_lets_client_in(tmp_path: Path) -> None:
         open_descriptors = len(os.listdir(f"/proc/{agent.process.pid}/fd"))
         assert open_descriptors < 16 + 20
         for _, writer in idle:
-            writer.close()
+            await closed(writer)
 
 
 async def test_probe_goes_whole_way(tmp_path: Path) -> None:
@@ -271,7 +287,7 @@ async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
             await answer_now.wait()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nslow")
             await writer.drain()
-        writer.close()
+        await closed(writer)
 
     with running_agent(tmp_path) as agent:
         async with serving(slow) as port, tunnel_to(agent, local_side({APP: port})) as tunnel:
@@ -288,9 +304,9 @@ async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
             assert agent.process.poll() is None
             answer_now.set()
             assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"slow")
-            writer.close()
+            await closed(writer)
             for other in (idle_writer, late):
-                other.close()
+                await closed(other)
             assert await agent.exit_code() == 0
             assert (await asyncio.wait_for(asyncio.shield(tunnel.ended), 5)).reason is Reason.GOODBYE
 
@@ -310,4 +326,4 @@ async def test_many_idle_connections(tmp_path: Path) -> None:
             assert b"200 OK" in await asyncio.wait_for(last[0].readuntil(b"\r\n\r\n"), 20)
             assert (agent.rss() - before) / 1000 < 4
             for _, writer in idle:
-                writer.close()
+                await closed(writer)
