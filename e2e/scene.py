@@ -73,6 +73,12 @@ class Scene:
         seen: dict[str, int] = self.ask("client", "burst", url, 1, 1)["seen"]
         return next(iter(seen))
 
+    def expect(self, url: str, answer: str, within: float = 10) -> None:
+        """A Service leads to an answer that starts so; a node's proxy learns of a finished rollout a moment after its end."""
+        deadline = time.monotonic() + within
+        while not (seen := self.get(url)).startswith(answer):
+            assert time.monotonic() < deadline, f"{url} answers {seen!r}, not {answer!r}"
+
     def exec(self, pod: str, *command: str) -> str:
         return self.kubectl("exec", pod, "--", *command)
 

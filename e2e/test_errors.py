@@ -26,7 +26,7 @@ def refused(scene: Scene, *arguments: str, env: dict[str, str] | None = None, st
 def test_workload_not_there(scene: Scene) -> None:
     scene.echo()
     with scene.unchanged():
-        assert "deploy/echo" in refused(scene, "deploy/ehco")
+        assert "did you mean echo?" in refused(scene, "deploy/ehco")
         refused(scene, "svc/nothing-like-it")
 
 
@@ -50,7 +50,7 @@ def test_several_containers(scene: Scene) -> None:
         assert "-c app" in told
         assert "-c beside" in told
         intercept = scene.started("deploy/echo", "-c", "app", "--port", f"{local.port}:8080")
-        assert scene.get("http://echo/") == "200 LOCAL"
+        scene.expect("http://echo/", "200 LOCAL")
         intercept.stop()
 
 

@@ -26,7 +26,7 @@ def test_plain_rollout_loses_nothing(scene: Scene) -> None:
 def test_every_program_answers(scene: Scene) -> None:
     scene.echo()
     scene.tools()
-    assert scene.get("http://echo/x") == "200 CLUSTER"
+    scene.expect("http://echo/x", "200 CLUSTER")
     assert scene.ask("client", "burst", "http://echo", 100, 20)["seen"] == {"200 CLUSTER": 100}
     assert scene.ask("client", "put", "http://echo", 1 << 20, 3)["equal"] == 3
     assert scene.ask("client", "upload", "http://echo", 3_000_000)["equal"]
@@ -79,4 +79,4 @@ def test_other_image_without_python(scene: Scene) -> None:
         manifests.service(),
     )
     scene.tools()
-    assert scene.get("http://echo/x") == "200 hello,"
+    scene.expect("http://echo/x", "200 hello,")

@@ -80,13 +80,13 @@ def test_agent_image(scene: Scene, mode: str) -> None:
         word = "hello,"
     scene.deploy(manifests.deployment(app), manifests.service())
     scene.tools()
-    assert scene.get("http://echo/") == f"200 {word}"
+    scene.expect("http://echo/", f"200 {word}")
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", *arguments)
-        assert scene.get("http://echo/") == "200 LOCAL"
+        scene.expect("http://echo/", "200 LOCAL")
         intercept.stop()
-    assert scene.get("http://echo/") == f"200 {word}"
+    scene.expect("http://echo/", f"200 {word}")
 
 
 def test_restricted_namespace(scene: Scene) -> None:
@@ -97,7 +97,7 @@ def test_restricted_namespace(scene: Scene) -> None:
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-        assert scene.get("http://echo/") == "200 LOCAL"
+        scene.expect("http://echo/", "200 LOCAL")
         assert scene.kubectl.restarts() == 0
         intercept.stop()
 

@@ -16,34 +16,42 @@ def test_thousand_at_once(scene: Scene) -> None:
 
 
 def test_nobody_listens_then_somebody(scene: Scene) -> None:
-    """All get a short answer that says why; once the process listens, they get its answer, also those held."""
+    """All get a short answer that says why; once the process listens, they get its answer."""
     scene.echo()
     scene.tools()
     port = free_port()
     with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", f"{port}:8080", "--hold", "2")
-        seen = scene.ask("client", "burst", "http://echo", 1000, 1000)
+        intercept = scene.intercept("deploy/echo", "--port", f"{port}:8080", "--hold", "2")
+        intercept.wait_for("connected")
+        scene.kubectl.rolled_out("deployment/echo")
+        (pod,) = scene.kubectl.pods()
+        url = f"http://{pod['status']['podIP']}:8080/"
+        seen = scene.ask("client", "burst", url, 1000, 1000)
         assert {answer.split(" ")[0] for answer in seen["seen"]} == {"503"}, seen
         assert seen["max"] < 20_000
-        pod = scene.kubectl.pods()[0]["status"]["podIP"]
-        why = scene.exec("tools", "curl", "-s", "-o", "/dev/stdout", "-w", "\n%{http_code}", f"http://{pod}:8080/")
-        assert "503" in why
+        scene.measured(f"1000 answers that nobody listens: {seen['seconds']:.1f} s, slowest {seen['max']:.0f} ms")
+        why = scene.exec("tools", "curl", "-s", "-w", " %{http_code}", url)
+        assert why.endswith("503")
         assert str(port) in why, why
         scene.local(port=port)
-        assert scene.ask("client", "burst", "http://echo", 100, 100)["seen"] == {"200 LOCAL": 100}
+        intercept.wait_for("ready")
+        assert scene.ask("client", "burst", url, 100, 100)["seen"] == {"200 LOCAL": 100}
         intercept.stop()
 
 
-def test_held_until_process_listens(scene: Scene) -> None:
+def test_restart_of_process_is_bridged(scene: Scene) -> None:
+    """While the local process is away (a reload), callers wait for it; none fails."""
     scene.echo()
     load = scene.load(rate=5)
-    port = free_port()
+    first = scene.local("FIRST")
     with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", f"{port}:8080", "--hold", "10")
-        ready = intercept.wait_for("ready").at
+        intercept = scene.started("deploy/echo", "--port", f"{first.port}:8080")
+        load.wait_steady("FIRST")
+        first.close()
         load.run_for(3)
-        scene.local(port=port)
-        load.wait_for("LOCAL", after=ready + 3)
+        scene.local("SECOND", port=first.port)
+        load.wait_steady("SECOND")
         intercept.stop()
     report = load.finish()
     assert not report.failed, report.failed[:3]
+    assert [word for word, _ in report.sequence()] == ["CLUSTER", "FIRST", "SECOND", "CLUSTER"], report.told()

@@ -27,11 +27,11 @@ def test_chosen_port_only(scene: Scene, port: str) -> None:
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:{port}")
-        assert scene.get("http://by-name/") == "200 LOCAL"
-        assert scene.get("http://by-number/") == "200 LOCAL"
+        scene.expect("http://by-name/", "200 LOCAL")
+        scene.expect("http://by-number/", "200 LOCAL")
         assert scene.get("http://admin/") != "200 LOCAL"
         intercept.stop()
-    assert scene.get("http://admin/") == "200 CLUSTER"
+    scene.expect("http://admin/", "200 CLUSTER")
 
 
 def test_two_ports_two_processes(scene: Scene) -> None:
@@ -39,8 +39,8 @@ def test_two_ports_two_processes(scene: Scene) -> None:
     web, admin = scene.local("WEB"), scene.local("ADMIN")
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{web.port}:http", "--port", f"{admin.port}:8081")
-        assert scene.get("http://by-name/") == "200 WEB"
-        assert scene.get("http://admin/") == "200 ADMIN"
+        scene.expect("http://by-name/", "200 WEB")
+        scene.expect("http://admin/", "200 ADMIN")
         intercept.stop()
 
 
@@ -54,7 +54,7 @@ def test_port_only_in_service(scene: Scene) -> None:
     assert local.port == 8080
     with scene.unchanged():
         intercept = scene.started("deploy/echo")
-        assert scene.get("http://echo/") == "200 LOCAL"
+        scene.expect("http://echo/", "200 LOCAL")
         intercept.stop()
 
 
@@ -65,5 +65,5 @@ def test_to_another_address(scene: Scene) -> None:
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("svc/echo", "--port", f"{local.port}:8080", "--to", "localhost")
-        assert scene.get("http://echo/some/path") == "200 LOCAL"
+        scene.expect("http://echo/some/path", "200 LOCAL")
         intercept.stop()

@@ -1,6 +1,7 @@
 """Scenario 7: the kubelet's probes are answered while the local process is stopped, as at a breakpoint."""
 
 import signal
+import time
 
 import pytest
 
@@ -39,23 +40,38 @@ def test_stopped_process_keeps_pod(scene: Scene, probe: Object) -> None:
         intercept.stop()
 
 
-@pytest.mark.parametrize("kind", ["http", "grpc"])
-def test_not_started_process_keeps_pod(scene: Scene, kind: str) -> None:
-    """No local process at all: probes succeed, also those over gRPC, and requests are answered with a reason."""
-    probe = {"grpc": {"port": 8080}} if kind == "grpc" else HTTP
-    fast = {**probe, "periodSeconds": 1, "failureThreshold": 2}
-    app = scene.container()
-    if kind == "grpc":  # the echo app doesn't speak it: a rollout of its own would hang, so swap first
-        app["readinessProbe"] = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
-        app["livenessProbe"] = {**fast, "initialDelaySeconds": 600}
-    else:
-        app |= {"livenessProbe": fast, "readinessProbe": fast}
-    scene.deploy(manifests.deployment(app), manifests.service())
+def test_grpc_probe_while_stopped(scene: Scene) -> None:
+    """An app whose health is asked over gRPC: the agent answers in its place."""
+    fast = {"grpc": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2}
+    app = scene.container(
+        command=["python3", "-m", "e2e.programs.streams", "server", "grpc", "8080", "0.0.0.0"],
+        env=[{"name": "PYTHONPATH", "value": "/opt/site"}],
+        livenessProbe={**fast, "initialDelaySeconds": 3}, readinessProbe=fast,
+    )  # fmt: skip
+    scene.deploy(manifests.deployment(app))
+    server = scene.server("grpc")
+    with scene.unchanged():
+        intercept = scene.started("deploy/echo", "--port", f"{server.port}:8080")
+        server.send(signal.SIGSTOP)
+        time.sleep(STOPPED)
+        (pod,) = scene.kubectl.pods()
+        (status,) = pod["status"]["containerStatuses"]
+        assert (status["ready"], status["restartCount"]) == (True, 0)
+        server.send(signal.SIGCONT)
+        intercept.stop()
+
+
+def test_not_started_process_keeps_pod(scene: Scene) -> None:
+    """No local process at all: probes succeed, and requests are answered with a reason."""
+    fast = {**HTTP, "periodSeconds": 1, "failureThreshold": 2}
+    scene.echo(livenessProbe=fast, readinessProbe=fast)
     scene.tools()
     with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", "1:8080", "--hold", "1")
-        seen = scene.ask("client", "burst", "http://echo/", 2, 2)["seen"]
-        assert all(answer.startswith("503") for answer in seen), seen
+        intercept = scene.intercept("deploy/echo", "--port", "1:8080", "--hold", "1")
+        intercept.wait_for("connected")
+        scene.kubectl.rolled_out("deployment/echo")
+        scene.expect("http://echo/", "503")
+        time.sleep(5)
         (pod,) = scene.kubectl.pods()
         assert pod["status"]["containerStatuses"][0]["ready"]
         assert scene.kubectl.restarts() == 0

@@ -27,9 +27,9 @@ def test_no_request_fails(scene: Scene, mode: str) -> None:
     assert not report.failed, report.failed[:5]
     words = [word for word, _ in report.sequence()]
     assert words[0] == words[-1] == "CLUSTER", report.told()
-    # The rollout is over when `ready` is said; the node's proxy learns of it a moment later.
     assert report.between(steady, stopped).words() == {"LOCAL"}, report.told()
-    assert steady < ready + 2, f"{steady - ready:.2f} s\n{report.told()}"
+    # The rollout is over when `ready` is said; the node's proxy learns of it a moment later, on a busy machine seconds.
+    assert steady < ready + 10, f"{steady - ready:.2f} s\n{report.told()}"
     assert report[-1].at > ended
     scene.measured(
         f"{len(report)} requests; longest {max(a.ms for a in report):.0f} ms; ready {ready - intercept.started:.1f} s, "

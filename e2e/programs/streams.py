@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 
-async def serve_websocket(port: int) -> object:
+async def serve_websocket(host: str, port: int) -> object:
     from aiohttp import WSMsgType, web
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -27,11 +27,11 @@ async def serve_websocket(port: int) -> object:
     app.router.add_get("/", echo)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, host, port).start()
     return runner
 
 
-async def serve_lines(port: int) -> object:
+async def serve_lines(host: str, port: int) -> object:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         count = 0
         while line := await reader.readline():
@@ -43,10 +43,10 @@ async def serve_lines(port: int) -> object:
         writer.write_eof()
         writer.close()
 
-    return await asyncio.start_server(echo, "127.0.0.1", port)
+    return await asyncio.start_server(echo, host, port)
 
 
-async def serve_grpc(port: int) -> object:
+async def serve_grpc(host: str, port: int) -> object:
     import grpc
 
     async def unary(request: bytes, _: object) -> bytes:
@@ -60,7 +60,12 @@ async def serve_grpc(port: int) -> object:
         async for request in requests:
             yield b"LOCAL " + request
 
+    async def healthy(_: bytes, __: object) -> bytes:
+        return b"\x08\x01"  # grpc.health.v1.HealthCheckResponse: status SERVING
+
     server = grpc.aio.server()
+    check = {"Check": grpc.unary_unary_rpc_method_handler(healthy)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("grpc.health.v1.Health", check),))
     server.add_generic_rpc_handlers(
         (
             grpc.method_handlers_generic_handler(
@@ -73,7 +78,7 @@ async def serve_grpc(port: int) -> object:
             ),
         )
     )
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    server.add_insecure_port(f"{host}:{port}")
     await server.start()
     return server  # grpc stops a server nobody refers to
 
@@ -111,11 +116,11 @@ def call_grpc(address: str, count: int, idle: float) -> dict[str, object]:
     return {"unary": unary.decode(), "down": down == wanted, "both": both == wanted}
 
 
-async def server(kind: str, port: int) -> None:
+async def server(kind: str, port: int, host: str = "127.0.0.1") -> None:
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
-    keep = await {"websocket": serve_websocket, "lines": serve_lines, "grpc": serve_grpc}[kind](port)
+    keep = await {"websocket": serve_websocket, "lines": serve_lines, "grpc": serve_grpc}[kind](host, port)
     print("listening", port, flush=True)
     await end.wait()
     del keep
@@ -123,7 +128,7 @@ async def server(kind: str, port: int) -> None:
 
 def main(kind: str, target: str, *arguments: str) -> None:
     if kind == "server":
-        asyncio.run(server(target, int(arguments[0])))
+        asyncio.run(server(target, int(arguments[0]), *arguments[1:]))
     elif kind == "websocket":
         print(json.dumps(asyncio.run(call_websocket(target, int(arguments[0]), float(arguments[1])))))
     else:

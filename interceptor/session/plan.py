@@ -96,7 +96,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
 def choose_agent(wanted: str | None, facts: PodFacts) -> tuple[str | None, str]:
     """The agent's image (None for the container's own) and the Python in it."""
     if wanted == OWN:
-        if facts.python is None and facts.environ is not None:
+        if facts.python is None and facts.asked:
             hint = f"leave --agent-image out, or name an image with Python 3.10 or newer: --agent-image {PUBLIC_IMAGE}"
             raise InterceptorError(f"the agent can't run in the container's own image: {facts.reason}", hint=hint)
         return None, facts.python or "python3"
@@ -132,6 +132,8 @@ def dry_run(plan: Plan) -> dict[str, list[object]]:
         "missing rights": [
             f"{right}" + ("" if right.required else f" (optional: {right.use})") for right in plan.lacking
         ],
+        "the Role that allows all of it": [*rights.role_yaml(
+            names.namespace, rights.needed(names.workload, guard=plan.guarded)).splitlines()],
     }
 
 

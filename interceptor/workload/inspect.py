@@ -59,13 +59,14 @@ _ASK_OTHERS = (["cat", "/proc/self/environ"], ["env", "-0"], ["/bin/busybox", "e
 class PodFacts:
     """`python` is an absolute path in the container, None where the agent can't run in it; `reason` says why not.
 
-    `environ` is None where nothing could be asked. Bytes that are no UTF-8 are kept as surrogates, as in os.environ.
+    `environ` is None where nothing could tell it. Bytes that are no UTF-8 are kept as surrogates, as in os.environ.
     """
 
     python: str | None
     environ: dict[str, str] | None
     reason: str = ""
     pod: str = ""
+    asked: bool = False     # programs could be started in it, if it has them: what is missing is missing
 
 
 async def inspect(cluster: Cluster, namespace: str, workload: Object, container: str) -> PodFacts:
@@ -122,7 +123,7 @@ async def _ask(cluster: Cluster, namespace: str, pod: str, container: str) -> Po
         elif not facts["executable"].startswith("/"):
             reason = "its Python does not know where it is"
         else:
-            return PodFacts(facts["executable"], environ, "", pod)
+            return PodFacts(facts["executable"], environ, "", pod, asked=True)
     if environ is None:
         for command in _ASK_OTHERS:
             output = await _output(cluster, namespace, pod, container, command)
@@ -131,7 +132,7 @@ async def _ask(cluster: Cluster, namespace: str, pod: str, container: str) -> Po
                 break
         else:
             reason += ", and nothing that prints its environment"
-    return PodFacts(None, environ, reason, pod)
+    return PodFacts(None, environ, reason, pod, asked=True)
 
 
 async def _output(cluster: Cluster, namespace: str, pod: str, container: str, command: list[str]) -> bytes:
