@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from interceptor.wire.frames import Flag, Kind
-from interceptor.wire.limits import Limits
+from interceptor.wire.frames import MAX_PAYLOAD, Flag, Kind
+from interceptor.wire.limits import LONGEST_PAYLOAD, Limits
 from interceptor.wire.reasons import Reason
 from interceptor.wire.states import HALVES, SETUP, Halves, Setup, Signal
 
@@ -41,6 +41,10 @@ def test_numbers_are_shown(numbers: type[Kind | Flag | Reason]) -> None:
 
 def test_limits_are_shown() -> None:
     text = PAGE.read_text()
+    assert f"at most {MAX_PAYLOAD:,} bytes" in text
+    for kind, longest in LONGEST_PAYLOAD.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {kind} | {Kind(kind).name} |")]
+        assert f"; {longest:,} |" in row
     for name, value in Limits()._asdict().items():
         assert f"| `{name}` | {value:,} |" in text
 
