@@ -23,6 +23,7 @@ from interceptor.workload.lease import HeldLease
 from interceptor.workload.selectors import pods_query
 
 FIRST_DEADLINE = 60         # seconds until the session object ends by itself, should we die before the first push
+ROLE_KNOWN_WITHIN = 5.0     # seconds for the API server to learn of a Role it has just stored
 
 
 async def set_up(
@@ -70,7 +71,24 @@ async def _guard(cluster: Cluster, plan: Plan, owner: dict[str, Any]) -> str:
     names = plan.names
     await cluster.create(SERVICE_ACCOUNTS, names.namespace, objects.service_account(names, owner))
     async with asyncio.TaskGroup() as group:
-        for resource, body in ((ROLES, objects.role(names, owner)), (ROLE_BINDINGS, objects.role_binding(names, owner))):
-            group.create_task(cluster.create(resource, names.namespace, body), name=f"create {resource.kind}")
         token = group.create_task(cluster.token(names.namespace, names.object, TOKEN_SECONDS), name="ask for a token")
+        group.create_task(_bind(cluster, plan, owner), name="bind the role")
     return token.result()[0]
+
+
+async def _bind(cluster: Cluster, plan: Plan, owner: dict[str, Any]) -> None:
+    """Create the Role and bind it. The API server must know the Role before a user without the right `bind` may bind it,
+    and learns of new Roles from a cache of its own: until then it answers that there is none.
+    """
+    names = plan.names
+    await cluster.create(ROLES, names.namespace, objects.role(names, owner))
+    deadline = asyncio.get_running_loop().time() + ROLE_KNOWN_WITHIN
+    while True:
+        try:
+            await cluster.create(ROLE_BINDINGS, names.namespace, objects.role_binding(names, owner))
+        except NotFound:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+        else:
+            return
