@@ -47,6 +47,7 @@ def main() -> int:
     tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
     drain = Drain(poller, inbound, tunnels, [*listeners, tunnel_listener])
     health = Health(poller, lambda: tunnels.armed and not drain.begun)
+    tunnels.on_armed = health.look_again
     Listener(poller, config.bind, config.health_port, health.arrived)
     on_signal(poller, drain.begin)
     guard.start()

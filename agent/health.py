@@ -1,7 +1,8 @@
 """Answers the kubelet's probes in the app's place, whatever the developer's process does; started by `__main__`.
 
 The swap points every probe here. Readiness follows the session: a pod gets traffic once its tunnel is armed, keeps it
-while the tunnel is away (callers wait), and loses it when the pod ends.
+while the tunnel is away (callers wait), and loses it when the pod ends. A readiness probe that comes too early is not
+refused but answered when the time has come: the kubelet would ask again only a second later.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from interceptor.tunnel.poller import Poller, Timer
 
 PATIENCE = 5.0
+READY_WAIT = 4.0            # less than the probe's timeoutSeconds, which the swap sets to 5
 MOST_AT_ONCE = 64
 MOST_HEAD = 4096
 
@@ -29,12 +31,21 @@ class Health:
         """A probe connects. Whoever says nothing for long makes room: others in the cluster may not starve the kubelet."""
         if len(self._open) >= MOST_AT_ONCE:
             next(iter(self._open)).end()
-        self._open[_Request(self._poller, sock, self._answer)] = None
+        self._open[_Request(self._poller, sock, self._may_wait, self._answer)] = None
+
+    def look_again(self) -> None:
+        """Readiness may have changed: answer the probes that wait for it."""
+        for request in [request for request in self._open if request.waits]:
+            if self._is_ready():
+                request.end()
+
+    def _may_wait(self, head: bytes) -> bool:
+        return _path(head) == b"/ready" and not self._is_ready()
 
     def _answer(self, request: _Request, head: bytes) -> bytes:
         del self._open[request]
-        path = head.split(b" ", 2)[1:2]
-        good = path in ([b"/live"], [b"/started"]) or (path == [b"/ready"] and self._is_ready())
+        path = _path(head)
+        good = path in (b"/live", b"/started") or (path == b"/ready" and self._is_ready())
         status, body = ("200 OK", "ok\n") if good else ("503 Service Unavailable", "not ready\n")
         return (
             f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nConnection: close\r\n"
@@ -45,9 +56,13 @@ class Health:
 class _Request:
     """One probe: read a head, answer, close. Always ends within PATIENCE."""
 
-    def __init__(self, poller: Poller, sock: socket.socket, answer: Callable[[_Request, bytes], bytes]) -> None:
-        self._poller, self._sock, self._answer = poller, sock, answer
+    def __init__(
+        self, poller: Poller, sock: socket.socket, may_wait: Callable[[bytes], bool],
+        answer: Callable[[_Request, bytes], bytes],
+    ) -> None:
+        self._poller, self._sock, self._may_wait, self._answer = poller, sock, may_wait, answer
         self._head = b""
+        self.waits = False
         self._timer: Timer = poller.call_later(PATIENCE, self.end)
         poller.readable(sock.fileno(), self._read)
 
@@ -59,7 +74,11 @@ class _Request:
         except OSError:
             data = b""
         self._head += data
-        if not data or b"\r\n\r\n" in self._head or len(self._head) >= MOST_HEAD:
+        if data and not self.waits and b"\r\n\r\n" in self._head and self._may_wait(self._head):
+            self.waits = True
+            self._timer.cancel()
+            self._timer = self._poller.call_later(READY_WAIT, self.end)
+        elif not data or b"\r\n\r\n" in self._head or len(self._head) >= MOST_HEAD:
             self.end()
 
     def end(self) -> None:
@@ -70,3 +89,9 @@ class _Request:
         with contextlib.suppress(OSError):  # the kubelet gave up: it counts that as a failure by itself
             self._sock.send(answer)         # fits any socket buffer
         self._sock.close()
+
+
+def _path(head: bytes) -> bytes:
+    """What a request asks for; empty while that is not known."""
+    words = head.split(b" ", 2)
+    return words[1] if len(words) == 3 else b""

@@ -55,6 +55,7 @@ class Tunnels:
         self._context = server_context(config)
         self._strangers: dict[_Tunnel, None] = {}       # in the order in which they came
         self._live: _Tunnel | None = None
+        self.on_armed: Callable[[], None] = lambda: None
         self.armed = False                  # the client said that callers may come
 
     def arrived(self, sock: socket.socket, _: tuple[str, int]) -> None:
@@ -108,6 +109,7 @@ class Tunnels:
         action, number = message.get("do"), message.get("id")
         if action == "arm":
             self.armed = True
+            self.on_armed()
             tunnel.mux.control({"reply": number})
         elif action == "environment":
             tunnel.reply(number, {"environ": environment()})

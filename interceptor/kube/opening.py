@@ -24,7 +24,7 @@ from interceptor.wire.tls import TlsLayer
 READ = 64 * 1024
 ANSWER_LIMIT = 64 * 1024
 # Enough that the kernel always has something to send; more would only queue bulk ahead of small frames (measured).
-NOTSENT_LOWAT = 64 * 1024
+NOTSENT_LOWAT = 1024 * 1024
 _TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", {"linux": 25, "darwin": 0x201}.get(sys.platform))
 
 

@@ -23,6 +23,7 @@ class Pod:
     uid: str
     address: str            # "" before it has one
     session: str            # whose agent it runs, "" for none
+    scheduled: bool         # a node has it: its agent may be up before the API server says so
     running: bool           # the chosen container has started
     ready: bool
     ending: bool
@@ -39,6 +40,7 @@ class Pod:
             uid=metadata["uid"],
             address=status.get("podIP", ""),
             session=(metadata.get("annotations") or {}).get(SESSION_ANNOTATION, ""),
+            scheduled=bool(pod["spec"].get("nodeName")),
             running="running" in states.get(container, {}),
             ready=conditions.get("Ready") == "True",
             ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),

@@ -24,6 +24,7 @@ from interceptor.wire.tls import TlsLayer
 
 FIRST_PAUSE = 0.05      # an agent is up within 0.2 s of its container's start: knocking earlier costs little
 LONGEST_PAUSE = 1.0
+KNOCK_EVERY = 0.15      # while the container is being made: the kubelet tells up to a second late that it runs
 PROBE_EVERY = 0.2
 
 
@@ -62,7 +63,7 @@ class Tunnels:
         async with asyncio.TaskGroup() as group:
             while True:
                 for pod in self._pods.by_name.values():
-                    if pod.session == self._session and pod.running and pod.name not in keepers:
+                    if pod.session == self._session and pod.scheduled and pod.name not in keepers:
                         keeper = group.create_task(self._keep(pod.name), name=f"tunnel to {pod.name}")
                         keepers[pod.name] = keeper
                 for name in [name for name in keepers if name not in self._pods.by_name]:
@@ -152,8 +153,9 @@ class Tunnels:
                         await self._greet(agent, tunnel)
                         lost = await asyncio.shield(tunnel.ended)
                         self._tell_lost(agent, lost)
-                except NotFound:
-                    return                          # the pod is gone; the watch will say so too
+                except NotFound:                    # gone, as the watch says too; or its node has not heard of it yet
+                    if pod not in self._pods.by_name:
+                        return
                 except TunnelLost as lost:
                     if agent.tunnel is not None:
                         self._tell_lost(agent, lost)
@@ -163,8 +165,10 @@ class Tunnels:
                     pass
                 agent.tunnel, agent.armed, agent.round_trip = None, False, 0.0
                 self._pods.touch()
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  no secret
-                pause = min(pause * 2, LONGEST_PAUSE)
+                now = self._pods.by_name.get(pod)
+                starting = now is not None and not now.running and not now.ending
+                await asyncio.sleep(KNOCK_EVERY if starting else pause * random.uniform(0.5, 1.0))  # noqa: S311  no secret
+                pause = pause if starting else min(pause * 2, LONGEST_PAUSE)
         finally:
             del self.by_pod[pod]
             self._pods.touch()

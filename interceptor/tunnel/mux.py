@@ -17,13 +17,17 @@ from interceptor.wire import events
 from interceptor.wire.connection import Connection, Role
 from interceptor.wire.errors import RemoteProtocolError
 from interceptor.wire.frames import HEADER_SIZE, MAX_PAYLOAD
-from interceptor.wire.layer import Buffer, Layer
+from interceptor.wire.layer import Layer
 from interceptor.wire.limits import Limits
 from interceptor.wire.reasons import Reason
 
 PING_EVERY = 1.0                    # seconds
 SILENCE = 5.0                       # without a byte: the path is gone, whatever TCP hopes
 GREETING_TIME = 10.0                # from the first byte to the peer's HELLO
+ENOUGH = 16 * 1024                  # a message with less room than this goes out before more is read
+LONE_FRAMES = 4                     # small frames within ...
+LONE_SECONDS = 0.0003               # ... this are sent one by one (performance.md, 6: as fast as never batching, as cheap)
+MOST_PARTS = 64                     # pieces in one system call
 MOST_HELD = 64 * 1024 * 1024        # bytes held for all slow sockets of one tunnel together
 
 
@@ -55,8 +59,8 @@ class Mux:
     ) -> None:
         self.poller = poller
         self.connection = Connection(role, session, limits=limits)
-        self.scratch = memoryview(bytearray(HEADER_SIZE + MAX_PAYLOAD))
-        self.payload = self.scratch[HEADER_SIZE:]
+        self._scratch = memoryview(bytearray(MAX_PAYLOAD + HEADER_SIZE + MAX_PAYLOAD))   # queued frames, header, payload
+        self.payload = self._scratch[MAX_PAYLOAD + HEADER_SIZE:]        # relays read their sockets into it
         self.relays: dict[int, Relay] = {}
         self.held = 0
         self.round = 0                      # counts up with each pong: what a relay sent since then is its burst
@@ -67,6 +71,8 @@ class Mux:
         self._waiting: dict[Relay, None] = {}       # would read if the link were not full, first come first
         self._paced: dict[Relay, None] = {}         # would read on if less were on its way
         self._flush_asked = False
+        self._lone_since = 0.0
+        self._lone = 0                      # small frames since then
         self._greeted = False
         self._ended = False
         self._timer: Timer | None = None
@@ -136,17 +142,44 @@ class Mux:
         """Resume `relay` when some of what is on its way has arrived."""
         self._paced[relay] = None
 
-    def send(self, data: Buffer) -> None:
-        """Send whole frames now, after what is queued was flushed."""
+    @property
+    def room(self) -> int:
+        """How much of a stream's bytes still fits into one message with what is queued."""
+        if self.connection.waiting > MAX_PAYLOAD - ENOUGH:
+            self.flush()
+        return max(ENOUGH, MAX_PAYLOAD - self.connection.waiting)
+
+    def send_direct(self, number: int, size: int) -> None:
+        """Send the first `size` bytes of `payload` on a stream, now, in one message behind what is queued: no copy of it."""
         assert self._link is not None
-        self._count(len(data))
-        self._link.send(data)
+        queued = self.connection.take()
+        if len(queued) > MAX_PAYLOAD:
+            self._count(len(queued))
+            self._link.send(queued)
+            queued = bytearray()
+        self.connection.head(number, self._scratch[MAX_PAYLOAD:], size)
+        start = MAX_PAYLOAD - len(queued)
+        self._scratch[start:MAX_PAYLOAD] = queued
+        message = self._scratch[start:MAX_PAYLOAD + HEADER_SIZE + size]
+        self._count(len(message))
+        self._link.send(message)
 
     def flush_soon(self) -> None:
         """Send what is queued at the end of this pass of the loop: many frames, one record, one system call."""
         if not self._flush_asked:
             self._flush_asked = True
             self.poller.call_soon(self.flush)
+
+    def flush_adaptively(self) -> None:
+        """Send at once while little happens, for latency; once many small frames come, let them wait for each other."""
+        now = self.poller.now()
+        if now - self._lone_since > LONE_SECONDS:
+            self._lone_since, self._lone = now, 0
+        self._lone += 1
+        if self._lone <= LONE_FRAMES:
+            self.flush()
+        else:
+            self.flush_soon()
 
     def flush(self) -> None:
         """Send what is queued, unless the link is full: the protocol bounds what a peer that reads nothing makes wait."""
@@ -200,16 +233,37 @@ class Mux:
 
     def link_received(self, data: memoryview) -> None:
         """See LinkUser."""
+        parts: list[memoryview] = []        # of one stream, in a row: they go to its socket in one system call
+        number = 0
         try:
             for event in self.connection.receive(data):
-                _ON_EVENT[type(event)](self, event)
+                if type(event) is events.DataReceived and event.stream == number and len(parts) < MOST_PARTS:
+                    parts.append(event.data)
+                    continue
+                if parts:
+                    self._deliver(number, parts)
+                    parts = []
+                if type(event) is events.DataReceived:
+                    number, parts = event.stream, [event.data]
+                else:
+                    number = 0
+                    _ON_EVENT[type(event)](self, event)
                 if self._ended:
                     return
+            if parts:
+                self._deliver(number, parts)
         except RemoteProtocolError as violation:
+            if parts:
+                self._deliver(number, parts)
             self._end(Reason.PROTOCOL, str(violation))
             return
         if self.connection.waiting:
             self.flush_soon()
+
+    def _deliver(self, number: int, parts: list[memoryview]) -> None:
+        relay = self.relays.get(number)
+        if relay is not None:
+            relay.stream_received(parts)
 
     def link_drained(self) -> None:
         """See LinkUser."""
@@ -242,11 +296,6 @@ class Mux:
         relay = self.relays.get(event.stream)
         if relay is not None:
             relay.stream_accepted()
-
-    def _on_data(self, event: events.DataReceived) -> None:
-        relay = self.relays.get(event.stream)
-        if relay is not None:
-            relay.stream_received(event.data)
 
     def _on_credited(self, event: events.Credited) -> None:
         relay = self.relays.get(event.stream)
@@ -317,7 +366,6 @@ _ON_EVENT: dict[type, Callable[[Mux, Any], None]] = {
     events.HelloReceived: Mux._on_hello,
     events.StreamOpened: Mux._on_opened,
     events.StreamAccepted: Mux._on_accepted,
-    events.DataReceived: Mux._on_data,
     events.Credited: Mux._on_credited,
     events.StreamEnded: Mux._on_ended,
     events.StreamReset: Mux._on_reset,

@@ -1,7 +1,7 @@
 """How much may be on its way in one tunnel, so that a bulk transfer leaves the others their latency. Pure; `mux` asks.
 
 Credits bound what a stream's *reader* holds; they say nothing of the hops between. API server, kubelet and runtime buffer
-megabytes, and everything behind a bulk in that queue waits: 1 MiB at 50 MB/s is 20 ms for each small request, measured.
+megabytes, and everything behind a bulk waits in that queue: 8 MiB at 50 MB/s are 160 ms for each small request.
 So the sender counts what was sent and not yet seen by the far end, and keeps that near what the path itself holds:
 its best round trip times its best rate (the idea of BBR, https://queue.acm.org/detail.cfm?id=3022184).
 
@@ -14,9 +14,9 @@ import struct
 from collections import deque
 from typing import NamedTuple
 
-FLOOR = 128 * 1024          # keeps a path of less than 1 ms busy; what others then wait is 1.5 ms at 80 MB/s
+FLOOR = 1024 * 1024         # below it each hop wakes up for crumbs, and the path costs twice the CPU per byte
 CEILING = 8 * 1024 * 1024
-START = 256 * 1024
+START = FLOOR
 GAIN = 1.3                  # above one, or a faster rate would never be found
 RATE_SECONDS = 1.0          # the best rate of the last one to two such spans counts
 TRIP_SECONDS = 20.0         # the same for the best round trip: a path may change under a long tunnel

@@ -14,15 +14,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from interceptor.wire.frames import HEADER_SIZE
 from interceptor.wire.reasons import Reason
 
 if TYPE_CHECKING:
     from interceptor.tunnel.mux import Mux
 
 BURST = 16 * 1024           # what a stream may send between two pongs whatever a bulk beside it has on its way
-DIRECT = 8 * 1024           # reads from here on are not copied into the batch
-BATCH = 64 * 1024           # more than this does not wait for the end of the pass
+DIRECT = 32 * 1024          # reads from here on go out at once, smaller ones wait for company until the end of the pass
+BATCH = 48 * 1024           # more than this does not wait
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Refused = Callable[["Relay", Reason, str], None]
@@ -150,7 +149,8 @@ class Relay:
                 mux.poller.call_soon(self._readable)
             return
         try:
-            size = self.sock.recv_into(mux.payload, allowed)
+            # One message with what is queued already: each costs three programs on its way a wake-up.
+            size = self.sock.recv_into(mux.payload, min(allowed, mux.room))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -171,12 +171,9 @@ class Relay:
             if mux.connection.waiting > BATCH:
                 mux.flush()
             else:
-                mux.flush_soon()
+                mux.flush_adaptively()
             return
-        mux.flush()
-        if not self.finished:           # the flush may have found the link broken
-            mux.connection.head(self.number, mux.scratch, size)
-            mux.send(mux.scratch[:HEADER_SIZE + size])
+        mux.send_direct(self.number, size)
 
     # --- the stream -> our socket ----------------------------------------------------------------------------
 
@@ -186,15 +183,15 @@ class Relay:
         if self.on_accepted is not None:
             self.on_accepted(self)
 
-    def stream_received(self, data: memoryview) -> None:
-        """Bytes for our socket; the view is valid until this returns."""
-        size = len(data)
+    def stream_received(self, parts: list[memoryview]) -> None:
+        """Bytes for our socket, as they came; the views are valid until this returns."""
+        size = sum(map(len, parts))
         sent = 0
         if self._deaf:
             sent = size
         elif self.sock is not None and not self._queue:
             try:
-                sent = self.sock.send(data)
+                sent = self.sock.send(parts[0]) if len(parts) == 1 else self.sock.sendmsg(parts)
                 self.answered = True
                 self.asking = False
                 self.moved += 1
@@ -206,7 +203,7 @@ class Relay:
         if sent:
             self._mux.consumed(self.number, sent)
         if sent < size:
-            self._queue.append(bytes(data[sent:]))
+            self._queue.append(b"".join(parts)[sent:])
             if not self._mux.hold(self, size - sent):
                 return
             if self.sock is not None:
