@@ -79,6 +79,12 @@ class Scene:
         while not (seen := self.get(url)).startswith(answer):
             assert time.monotonic() < deadline, f"{url} answers {seen!r}, not {answer!r}"
 
+    def pod_address(self) -> str:
+        """The one pod of `echo` itself: for a moment after a rollout a Service may still lead to the old one."""
+        (pod,) = self.kubectl.pods()
+        address: str = pod["status"]["podIP"]
+        return address
+
     def exec(self, pod: str, *command: str) -> str:
         return self.kubectl("exec", pod, "--", *command)
 

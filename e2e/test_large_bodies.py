@@ -17,7 +17,8 @@ def test_parallel_bodies_come_back(scene: Scene) -> None:
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-        seen = scene.ask("client", "put", "http://echo", 20 * MIB, 13, timeout=200)
+        url = f"http://{scene.pod_address()}:8080"
+        seen = scene.ask("client", "put", url, 20 * MIB, 13, timeout=200)
         assert seen["equal"] == 13
         scene.measured(f"13 bodies of 20 MiB there and back: {seen['MBps']:.0f} MB/s")
         intercept.stop()
@@ -31,11 +32,12 @@ def test_one_big_body(scene: Scene, direction: str) -> None:
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-        idle = scene.ask("client", "latency", "http://echo", 2)
+        url = f"http://{scene.pod_address()}:8080"
+        idle = scene.ask("client", "latency", url, 2)
         beside: dict[str, float] = {}
-        watcher = threading.Thread(target=lambda: beside.update(scene.ask("client", "latency", "http://echo", 2)))
+        watcher = threading.Thread(target=lambda: beside.update(scene.ask("client", "latency", url, 2)))
         watcher.start()
-        seen = scene.ask("client", direction, "http://echo", BIG, timeout=800)
+        seen = scene.ask("client", direction, url, BIG, timeout=800)
         watcher.join()
         assert seen["equal"]
         scene.measured(

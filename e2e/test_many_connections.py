@@ -9,6 +9,7 @@ def test_thousand_at_once(scene: Scene) -> None:
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
+        scene.expect("http://echo/", "200 LOCAL")
         seen = scene.ask("client", "burst", "http://echo", 1000, 1000)
         assert seen["seen"] == {"200 LOCAL": 1000}, seen
         scene.measured(f"1000 connections at once: {seen['seconds']:.1f} s, slowest {seen['max']:.0f} ms")
@@ -24,8 +25,7 @@ def test_nobody_listens_then_somebody(scene: Scene) -> None:
         intercept = scene.intercept("deploy/echo", "--port", f"{port}:8080", "--hold", "2")
         intercept.wait_for("connected")
         scene.kubectl.rolled_out("deployment/echo")
-        (pod,) = scene.kubectl.pods()
-        url = f"http://{pod['status']['podIP']}:8080/"
+        url = f"http://{scene.pod_address()}:8080/"
         seen = scene.ask("client", "burst", url, 1000, 1000)
         assert {answer.split(" ")[0] for answer in seen["seen"]} == {"503"}, seen
         assert seen["max"] < 20_000

@@ -8,20 +8,13 @@ IDLE = 600 if LONG else 30  # seconds of silence in the middle of a stream
 pytestmark = pytest.mark.timeout(IDLE + 180)
 
 
-def pod_address(scene: Scene) -> str:
-    """The intercepted pod itself: for a moment after a rollout a Service may still lead to the old one."""
-    (pod,) = scene.kubectl.pods()
-    address: str = pod["status"]["podIP"]
-    return address
-
-
 def test_grpc_calls_and_streams(scene: Scene) -> None:
     scene.echo()
     scene.tools()
     server = scene.server("grpc")
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{server.port}:8080")
-        seen = scene.ask("streams", "grpc", f"{pod_address(scene)}:8080", 1000, 2)
+        seen = scene.ask("streams", "grpc", f"{scene.pod_address()}:8080", 1000, 2)
         assert seen == {"unary": "LOCAL one", "down": True, "both": True}
         intercept.stop()
 
@@ -32,7 +25,7 @@ def test_websocket_stays_open(scene: Scene) -> None:
     server = scene.server("websocket")
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{server.port}:8080")
-        seen = scene.ask("streams", "websocket", f"http://{pod_address(scene)}:8080/", 1000, IDLE, timeout=IDLE + 60)
+        seen = scene.ask("streams", "websocket", f"http://{scene.pod_address()}:8080/", 1000, IDLE, timeout=IDLE + 60)
         assert seen == {"in_order": 1000, "close_code": 1000}
         intercept.stop()
 
@@ -43,7 +36,7 @@ def test_half_close_both_ways(scene: Scene) -> None:
     server = scene.server("lines")
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{server.port}:8080")
-        seen = scene.ask("client", "lines", pod_address(scene), 8080, 1000, 2)
+        seen = scene.ask("client", "lines", scene.pod_address(), 8080, 1000, 2)
         assert seen == {"back": 1000, "last": "LOCAL saw 1000"}
         server.wait_line(lambda line: line.text == "end of input after 1000", 5, "end of input")
         intercept.stop()
