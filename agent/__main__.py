@@ -26,7 +26,7 @@ from agent.tunnels import Tunnels
 from agent.workers import Workers
 from interceptor.tunnel.epoll import EpollPoller
 
-LOOPBACK = "127.0.0.1"      # where a port-forward arrives; other pods do not
+LOOPBACK = "127.0.0.1"  # where a port-forward arrives; other pods do not
 
 
 def main() -> int:
@@ -41,9 +41,7 @@ def main() -> int:
     guard = Guard(poller, Workers(poller), config, inbound.hand_over)
 
     tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), guard.tunnel)
-    listeners = [
-        Listener(poller, config.bind, port, functools.partial(inbound.arrived, port)) for port in config.ports
-    ]
+    listeners = [Listener(poller, config.bind, port, functools.partial(inbound.arrived, port)) for port in config.ports]
     tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
     drain = Drain(poller, inbound, tunnels, [*listeners, tunnel_listener])
     health = Health(poller, lambda: tunnels.armed and not drain.begun)
@@ -80,7 +78,7 @@ def on_signal(poller: EpollPoller, begin_end: Callable[[], None]) -> None:
     _KEPT.extend((ours, theirs))
 
 
-_KEPT: list[socket.socket] = []     # a socket pair that the garbage collector must not close
+_KEPT: list[socket.socket] = []  # a socket pair that the garbage collector must not close
 
 
 if __name__ == "__main__":

@@ -43,13 +43,19 @@ class Api:
         import http.client  # noqa: PLC0415  it brings the e-mail parser along: on a worker's time, not before we listen
 
         context = ssl.create_default_context(cafile=str(self._folder / "cluster-ca.crt"))
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT     # many clusters' authorities lack key identifiers
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # many clusters' authorities lack key identifiers
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=PATIENCE, context=context)
         try:
             connection.request(
-                method, path, json.dumps(body) if body is not None else None,
-                {"Authorization": "Bearer " + (self._folder / "token").read_text(), "Content-Type": kind,
-                 "Accept": "application/json", "User-Agent": "interceptor-agent"},
+                method,
+                path,
+                json.dumps(body) if body is not None else None,
+                {
+                    "Authorization": "Bearer " + (self._folder / "token").read_text(),
+                    "Content-Type": kind,
+                    "Accept": "application/json",
+                    "User-Agent": "interceptor-agent",
+                },
             )
             response = connection.getresponse()
             text = response.read()

@@ -15,16 +15,14 @@ from agent.tunnels import Tunnels
 from interceptor.tunnel.epoll import EpollPoller
 from interceptor.tunnel.relay import Relay
 
-STILL_OPEN = 2.0        # seconds in which callers may still come
-IDLE = 1.0              # a connection without a byte for so long is asked to end
+STILL_OPEN = 2.0  # seconds in which callers may still come
+IDLE = 1.0  # a connection without a byte for so long is asked to end
 
 
 class Drain:
     """From SIGTERM to the end of the loop."""
 
-    def __init__(
-        self, poller: EpollPoller, inbound: Inbound, tunnels: Tunnels, listeners: Sequence[Listener]
-    ) -> None:
+    def __init__(self, poller: EpollPoller, inbound: Inbound, tunnels: Tunnels, listeners: Sequence[Listener]) -> None:
         self._poller, self._inbound, self._tunnels, self._listeners = poller, inbound, tunnels, listeners
         self._moved: dict[Relay, int] = {}
         self.begun = False

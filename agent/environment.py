@@ -15,13 +15,13 @@ def environment() -> dict[str, str]:
     """
     try:
         block = BLOCK.read_bytes()
-    except OSError:             # hidden from a process that may not be traced
+    except OSError:  # hidden from a process that may not be traced
         block = b"\0".join(name + b"=" + value for name, value in os.environb.items())
     found: dict[str, str] = {}
     for item in block.split(b"\0"):
         name, equals, value = item.partition(b"=")
         if equals and name:
-            found.setdefault(_text(name), _text(value))     # of two, getenv takes the first
+            found.setdefault(_text(name), _text(value))  # of two, getenv takes the first
     return found
 
 

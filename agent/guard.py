@@ -22,7 +22,7 @@ from interceptor.wire.reasons import Reason
 
 LOOK_EVERY = 0.5
 ATTEMPTS = 8
-RELEASE_WITHIN = 10.0   # seconds for the restored pods to get ready, before the session's rights go anyway
+RELEASE_WITHIN = 10.0  # seconds for the restored pods to get ready, before the session's rights go anyway
 
 
 class Outcome(Enum):
@@ -30,7 +30,7 @@ class Outcome(Enum):
 
     ALIVE = auto()
     UNSEEN = auto()
-    ENDED = auto()          # the Lease is gone, or somebody else's
+    ENDED = auto()  # the Lease is gone, or somebody else's
     RESTORED = auto()
     NOT_OURS = auto()
 
@@ -65,7 +65,7 @@ class Guard:
 
     def _look(self) -> None:
         if self._timer is not None:
-            self._timer.cancel()            # a tunnel that came and went has begun a look of its own
+            self._timer.cancel()  # a tunnel that came and went has begun a look of its own
             self._timer = None
         if self._watchdog.watching and not self._looking:
             self._looking = True
@@ -159,7 +159,7 @@ class Guard:
         try:
             pods = self._api.get(self._config.pods)["items"]
         except (ApiError, OSError):
-            return self._handed         # asked again soon
+            return self._handed  # asked again soon
         return sorted(pod["status"]["podIP"] for pod in pods if _serves(pod))
 
     def _found_restored(self, addresses: list[str] | None, error: Exception | None) -> None:
@@ -169,7 +169,7 @@ class Guard:
             self._handed = addresses
             self._hand_over(addresses)
         if self._handed or self._poller.now() >= self._release_by:
-            self._poller.call_later(LOOK_EVERY * 2, self._begin_release)    # the other replicas' agents look too
+            self._poller.call_later(LOOK_EVERY * 2, self._begin_release)  # the other replicas' agents look too
         else:
             self._poller.call_later(LOOK_EVERY, self._find_restored)
 
@@ -181,7 +181,7 @@ class Guard:
         try:
             self._api.delete(self._config.owner)
         except ApiError as error:
-            if error.status not in (401, 403, 404):     # another agent was first
+            if error.status not in (401, 403, 404):  # another agent was first
                 raise
 
     def _released(self, _: Any, error: Exception | None) -> None:

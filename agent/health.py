@@ -14,7 +14,7 @@ from collections.abc import Callable
 from interceptor.tunnel.poller import Poller, Timer
 
 PATIENCE = 5.0
-READY_WAIT = 4.0            # less than the probe's timeoutSeconds, which the swap sets to 5
+READY_WAIT = 4.0  # less than the probe's timeoutSeconds, which the swap sets to 5
 MOST_AT_ONCE = 64
 MOST_HEAD = 4096
 
@@ -25,7 +25,7 @@ class Health:
     def __init__(self, poller: Poller, is_ready: Callable[[], bool]) -> None:
         self._poller = poller
         self._is_ready = is_ready
-        self._open: dict[_Request, None] = {}       # in the order in which they came
+        self._open: dict[_Request, None] = {}  # in the order in which they came
 
     def arrived(self, sock: socket.socket, _: tuple[str, int]) -> None:
         """A probe connects. Whoever says nothing for long makes room: others in the cluster may not starve the kubelet."""
@@ -57,7 +57,10 @@ class _Request:
     """One probe: read a head, answer, close. Always ends within PATIENCE."""
 
     def __init__(
-        self, poller: Poller, sock: socket.socket, may_wait: Callable[[bytes], bool],
+        self,
+        poller: Poller,
+        sock: socket.socket,
+        may_wait: Callable[[bytes], bool],
         answer: Callable[[_Request, bytes], bytes],
     ) -> None:
         self._poller, self._sock, self._may_wait, self._answer = poller, sock, may_wait, answer
@@ -87,7 +90,7 @@ class _Request:
         answer = self._answer(self, self._head)
         self._poller.readable(self._sock.fileno(), None)
         with contextlib.suppress(OSError):  # the kubelet gave up: it counts that as a failure by itself
-            self._sock.send(answer)         # fits any socket buffer
+            self._sock.send(answer)  # fits any socket buffer
         self._sock.close()
 
 

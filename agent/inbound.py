@@ -41,15 +41,15 @@ class Inbound:
         self._poller = poller
         self._hold = hold
         self._mux: Mux | None = None
-        self._paused = False                            # the local process is gone for good: wait for a handover
+        self._paused = False  # the local process is gone for good: wait for a handover
         self._pods: itertools.cycle[str] | None = None  # addresses to hand over to
         self._waiting: dict[Caller, Timer] = {}
-        self._callers: set[Caller] = set()              # whom nobody has accepted: waiting, offered, being handed over
+        self._callers: set[Caller] = set()  # whom nobody has accepted: waiting, offered, being handed over
         self._refusals: set[Refusal] = set()
         self._relays: set[Relay] = set()
         self._splices: set[Splice] = set()
         self._why = "the developer's machine is not connected yet"
-        self.probes: dict[tuple[str, int], Callable[[str], None]] = {}      # who is told, by the address it calls from
+        self.probes: dict[tuple[str, int], Callable[[str], None]] = {}  # who is told, by the address it calls from
 
     @property
     def busy(self) -> int:

@@ -14,7 +14,7 @@ from interceptor.tunnel.poller import Poller
 from interceptor.tunnel.relay import Relay
 from interceptor.wire.reasons import Reason
 
-DIAL_TIME = 10.0        # seconds per address
+DIAL_TIME = 10.0  # seconds per address
 
 
 class Outbound:
@@ -47,9 +47,7 @@ class Outbound:
             relay.on_finished = lambda _: dial.cancel()
             dial.start()
 
-    def _dialled(
-        self, mux: Mux, relay: Relay, host: str, sock: socket.socket | None, error: OSError | None
-    ) -> None:
+    def _dialled(self, mux: Mux, relay: Relay, host: str, sock: socket.socket | None, error: OSError | None) -> None:
         relay.on_finished = None
         if sock is not None:
             mux.accept(relay, sock)

@@ -17,13 +17,15 @@ from agent.inbound import Inbound
 from interceptor.tunnel.poller import Poller, Timer
 
 PATIENCE = 5.0
-_NOWHERE = ("192.0.2.1", 9)         # TEST-NET-1: connecting a UDP socket sends nothing, but picks our address
+_NOWHERE = ("192.0.2.1", 9)  # TEST-NET-1: connecting a UDP socket sends nothing, but picks our address
 
 
 class Probe:
     """One round over all ports; calls `done` once with {"ok", "ms"} or {"ok", "error"}."""
 
-    def __init__(self, poller: Poller, config: Config, inbound: Inbound, done: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, poller: Poller, config: Config, inbound: Inbound, done: Callable[[dict[str, Any]], None]
+    ) -> None:
         self._poller = poller
         self._inbound = inbound
         self._done = done
@@ -46,7 +48,7 @@ class Probe:
             sock.setblocking(False)
             sock.bind((self._host, 0))
             self._name = sock.getsockname()[:2]
-            self._inbound.probes[self._name] = self._heard      # before it connects: the listener must know it
+            self._inbound.probes[self._name] = self._heard  # before it connects: the listener must know it
             code = sock.connect_ex((self._host, port))
         except OSError as error:
             self._heard(f"the pod's own port {port}: {error.strerror}")
@@ -54,7 +56,9 @@ class Probe:
         if code not in (0, errno.EINPROGRESS):
             self._heard(f"the pod's own port {port}: {errno.errorcode.get(code, code)}")
             return
-        self._timer = self._poller.call_later(PATIENCE, lambda: self._heard(f"port {port}: no answer in {PATIENCE:g} s"))
+        self._timer = self._poller.call_later(
+            PATIENCE, lambda: self._heard(f"port {port}: no answer in {PATIENCE:g} s")
+        )
 
     def _heard(self, failure: str) -> None:
         self._inbound.probes.pop(self._name, None)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.tunnel.relay import reset
 
-FIRST_WORDS = 1.0       # seconds for a caller to say what it speaks: its request may be on its way
-LINGER = 2.0            # seconds for it to read the answer
+FIRST_WORDS = 1.0  # seconds for a caller to say what it speaks: its request may be on its way
+LINGER = 2.0  # seconds for it to read the answer
 AGAIN = 0.05
 _METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"CONNECT ", b"TRACE ")
 _PREFACE = b"PRI * HTTP/2.0"
@@ -38,7 +38,7 @@ class Refusal:
             opening = self._sock.recv(len(_PREFACE), socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError:             # the caller is gone: nobody is left to tell
+        except OSError:  # the caller is gone: nobody is left to tell
             self._reset()
             return
         answer = _answer(opening, self._text)
@@ -103,7 +103,7 @@ def _answer(opening: bytes, text: str) -> bytes:
             b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
             b"Retry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
         )
-    if opening == _PREFACE:         # HTTP/2 and gRPC: GOAWAY before any stream, so that the caller may retry safely
+    if opening == _PREFACE:  # HTTP/2 and gRPC: GOAWAY before any stream, so that the caller may retry safely
         goaway = struct.pack(">II", 0, _INTERNAL_ERROR) + body
         return _SETTINGS + struct.pack(">I", len(goaway))[1:] + b"\x07\0\0\0\0\0" + goaway
     return b""

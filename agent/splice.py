@@ -26,7 +26,6 @@ class Splice:
         """One direction is done."""
         self._open -= 1
         if self._open == 0:
-
             self.close()
 
     def close(self, *, broken: bool = False) -> None:
@@ -73,9 +72,9 @@ class _Way:
 
     def _write(self) -> None:
         try:
-            self._held = self._held[self._target.send(self._held):]
+            self._held = self._held[self._target.send(self._held) :]
         except (BlockingIOError, InterruptedError):
-            pass                    # all of it waits
+            pass  # all of it waits
         except OSError:
             self._splice.close(broken=True)
             return

@@ -26,7 +26,7 @@ from interceptor.wire.errors import LocalProtocolError
 from interceptor.wire.reasons import Reason
 from interceptor.wire.tls import TlsLayer
 
-MOST_STRANGERS = 16     # connections that have not greeted yet: a slow-loris holds these for a while, not us
+MOST_STRANGERS = 16  # connections that have not greeted yet: a slow-loris holds these for a while, not us
 
 
 def server_context(config: Config) -> ssl.SSLContext:
@@ -44,23 +44,27 @@ class Tunnels:
     """At most one live tunnel, and who is about to become it."""
 
     def __init__(
-        self, poller: Poller, config: Config, inbound: Inbound, outbound: Outbound,
+        self,
+        poller: Poller,
+        config: Config,
+        inbound: Inbound,
+        outbound: Outbound,
         on_change: Callable[[bool, Reason], None],
     ) -> None:
         self._poller = poller
         self._config = config
         self._inbound = inbound
         self._outbound = outbound
-        self._on_change = on_change         # (is up, why it ended)
+        self._on_change = on_change  # (is up, why it ended)
         self._context = server_context(config)
-        self._strangers: dict[_Tunnel, None] = {}       # in the order in which they came
+        self._strangers: dict[_Tunnel, None] = {}  # in the order in which they came
         self._live: _Tunnel | None = None
         self.on_armed: Callable[[], None] = lambda: None
-        self.armed = False                  # the client said that callers may come
+        self.armed = False  # the client said that callers may come
 
     def arrived(self, sock: socket.socket, _: tuple[str, int]) -> None:
         """Somebody connected to the tunnel port."""
-        if len(self._strangers) >= MOST_STRANGERS:      # the oldest makes room: the next may be the client
+        if len(self._strangers) >= MOST_STRANGERS:  # the oldest makes room: the next may be the client
             next(iter(self._strangers)).mux.close(Reason.GONE, "too many connections that do not greet")
         tunnel = _Tunnel(self)
         self._strangers[tunnel] = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from interceptor.wire.reasons import Reason
 
-LONGEST_STEP = 2.0          # seconds that one look at the Lease may count for
+LONGEST_STEP = 2.0  # seconds that one look at the Lease may count for
 
 
 class Watchdog:
@@ -21,9 +21,9 @@ class Watchdog:
         self._patience = silent_after
         self._connected = False
         self._retired = False
-        self._renewed: str | None = None        # the Lease's renewTime, as text: clocks are not compared
+        self._renewed: str | None = None  # the Lease's renewTime, as text: clocks are not compared
         self._last_look: float | None = None
-        self._still = 0.0                       # seconds for which the Lease did not move
+        self._still = 0.0  # seconds for which the Lease did not move
 
     @property
     def watching(self) -> bool:
@@ -37,9 +37,9 @@ class Watchdog:
         if up:
             self._patience = self._silent_after
         elif reason is Reason.GOODBYE:
-            self._retired = True                # in order: the client has restored everything itself
+            self._retired = True  # in order: the client has restored everything itself
         elif reason is Reason.SILENCE:
-            self._patience = self._silent_after # it did not end, it went quiet: not a death, perhaps a journey
+            self._patience = self._silent_after  # it did not end, it went quiet: not a death, perhaps a journey
         else:
             self._patience = self._lost_after
 

@@ -90,7 +90,7 @@ class Authority:
         begin: datetime.timedelta,
         end: datetime.timedelta,
     ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)

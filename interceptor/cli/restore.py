@@ -14,7 +14,9 @@ from interceptor.session.options import Access
 )
 @click.argument("target")
 @access_options
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Words or JSON.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Words or JSON."
+)
 @verbose_option
 def restore(target: str, output: str, **access: Any) -> int:
     """Restore TARGET from what is stored in the cluster, without the client that intercepted it.

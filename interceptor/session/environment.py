@@ -11,8 +11,17 @@ from collections.abc import Mapping
 
 from interceptor.session.plan import Plan
 
-_PYTHON_IMAGE = ("PATH", "LANG", "GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256", "PYTHON_PIP_VERSION",
-                 "PYTHON_SETUPTOOLS_VERSION", "PYTHON_GET_PIP_URL", "PYTHON_GET_PIP_SHA256")
+_PYTHON_IMAGE = (
+    "PATH",
+    "LANG",
+    "GPG_KEY",
+    "PYTHON_VERSION",
+    "PYTHON_SHA256",
+    "PYTHON_PIP_VERSION",
+    "PYTHON_SETUPTOOLS_VERSION",
+    "PYTHON_GET_PIP_URL",
+    "PYTHON_GET_PIP_SHA256",
+)
 
 
 def environment_of(plan: Plan, agent: Mapping[str, str]) -> dict[str, str]:

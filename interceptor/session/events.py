@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 EventName = Literal[
-    "planned", "swapped", "connected", "ready", "waiting", "lost", "restored", "failed", "note",
+    "planned",
+    "swapped",
+    "connected",
+    "ready",
+    "waiting",
+    "lost",
+    "restored",
+    "failed",
+    "note",
 ]
 """Stable names: scripts read them in `-o json`. `note` is anything a person may want to know."""
 

@@ -35,7 +35,7 @@ from interceptor.workload.change import apply_swap
 from interceptor.workload.rollout import wait_rolled_out
 from interceptor.workload.trouble import watch_for_trouble
 
-ROLLOUT_TIME = 300.0        # seconds for a rollout, before ours or ours
+ROLLOUT_TIME = 300.0  # seconds for a rollout, before ours or ours
 
 
 async def intercept(options: InterceptOptions, teller: Teller) -> int:
@@ -45,7 +45,11 @@ async def intercept(options: InterceptOptions, teller: Teller) -> int:
     """
     typed = options.access
     access = load_access(
-        typed.kubeconfig, typed.context, namespace=typed.namespace, as_user=typed.as_user or "", as_groups=typed.as_groups
+        typed.kubeconfig,
+        typed.context,
+        namespace=typed.namespace,
+        as_user=typed.as_user or "",
+        as_groups=typed.as_groups,
     )
     began = time.monotonic()
     async with Cluster(access) as cluster:
@@ -93,13 +97,20 @@ class _Session:
 
         keeper = Keeper(cluster, names, teller, self._end)
         pods = Pods(cluster, names.namespace, plan.workload, plan.swap.container)
-        local = LocalSide(AsyncioPoller(asyncio.get_running_loop()), await addresses_of(plan.ports, options.to_host),
-                          options.hold, self._tell_listening)
+        local = LocalSide(
+            AsyncioPoller(asyncio.get_running_loop()),
+            await addresses_of(plan.ports, options.to_host),
+            options.hold,
+            self._tell_listening,
+        )
         tunnels = Tunnels(cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, teller)
         proxy = Proxy(tunnels)
         for name, service in (
-            ("renew the lease", keeper.renew_lease(held)), ("push the deadline", keeper.push_deadline()),
-            ("watch the pods", pods.watch()), ("keep the tunnels", tunnels.serve()), ("serve the proxy", proxy.serve()),
+            ("renew the lease", keeper.renew_lease(held)),
+            ("push the deadline", keeper.push_deadline()),
+            ("watch the pods", pods.watch()),
+            ("keep the tunnels", tunnels.serve()),
+            ("serve the proxy", proxy.serve()),
             *([("renew the agents' token", keeper.renew_token())] if options.guard else []),
         ):
             self._start(services, name, service)
@@ -107,8 +118,14 @@ class _Session:
         self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller)
         self._undo.add("the swap", self._restorer.restore)
         await apply_swap(cluster, names.namespace, names.workload, plan.swap)
-        teller.tell(Event("swapped", f"{plan.title}: its pods are exchanged for ones that run the agent",
-                          time.monotonic() - began, {"workload": plan.title}))
+        teller.tell(
+            Event(
+                "swapped",
+                f"{plan.title}: its pods are exchanged for ones that run the agent",
+                time.monotonic() - began,
+                {"workload": plan.title},
+            )
+        )
         self._start(services, "watch the workload", watch_workload(cluster, plan, teller, self._end))
         return await self._serve(pods, tunnels, local, proxy)
 
@@ -118,8 +135,10 @@ class _Session:
         async with asyncio.TaskGroup() as group:
             watchers = [
                 group.create_task(self._raise_when_over(), name="end of the session"),
-                group.create_task(watch_for_trouble(
-                    self._cluster, plan.names.namespace, plan.names.workload, plan.names.session), name="trouble"),
+                group.create_task(
+                    watch_for_trouble(self._cluster, plan.names.namespace, plan.names.workload, plan.names.session),
+                    name="trouble",
+                ),
             ]
             try:
                 with self._teller.busy("waiting for the first agent"):
@@ -146,8 +165,13 @@ class _Session:
             if left_out:
                 self._teller.tell(Event("note", f"names a shell can't set were left out: {', '.join(left_out)}"))
         address = proxy.address
-        self._teller.tell(Event("note", f"the pod's network by proxy: {address.http} and {address.socks}",
-                                details={"http_proxy": address.http, "socks_proxy": address.socks}))
+        self._teller.tell(
+            Event(
+                "note",
+                f"the pod's network by proxy: {address.http} and {address.socks}",
+                details={"http_proxy": address.http, "socks_proxy": address.socks},
+            )
+        )
         return compose(pod, os.environ, address)
 
     async def _get_ready(self, pods: Pods, tunnels: Tunnels, trouble: asyncio.Task[None]) -> None:
@@ -162,10 +186,14 @@ class _Session:
             await tunnels.until_probed(plan.names.session)
         agents = tunnels.live
         slowest = max((agent.round_trip for agent in agents), default=0.0)
-        self._teller.tell(Event(
-            "ready", f"{plan.title}: {len(agents)} of {len(agents)} pods are served here, {slowest:.1f} ms round trip",
-            time.monotonic() - began, {"pods": [agent.pod for agent in agents], "round_trip_ms": slowest},
-        ))
+        self._teller.tell(
+            Event(
+                "ready",
+                f"{plan.title}: {len(agents)} of {len(agents)} pods are served here, {slowest:.1f} ms round trip",
+                time.monotonic() - began,
+                {"pods": [agent.pod for agent in agents], "round_trip_ms": slowest},
+            )
+        )
 
     def _start(self, group: asyncio.TaskGroup, name: str, service: Coroutine[Any, Any, None]) -> None:
         self._services.append(group.create_task(self._run_service(service), name=name))
@@ -174,7 +202,7 @@ class _Session:
         """A service that fails ends the session, not its task group: that would cut the undo short."""
         try:
             await service
-        except Exception as error:      # whatever it is, `_raise_when_over` raises it
+        except Exception as error:  # whatever it is, `_raise_when_over` raises it
             self._end(error)
 
     async def _raise_when_over(self) -> None:

@@ -16,17 +16,20 @@ from interceptor.session.events import Event, Teller
 from interceptor.workload.lease import LEASE_SECONDS, HeldLease
 from interceptor.workload.objects import SessionNames
 
-START_DEADLINE = 120        # seconds the session object outlives us while no agent may be up yet
-DEADLINE = 3600             # ... and later: an outage of the API server must never cost the agents their rights
+START_DEADLINE = 120  # seconds the session object outlives us while no agent may be up yet
+DEADLINE = 3600  # ... and later: an outage of the API server must never cost the agents their rights
 PUSH_EVERY = 30.0
-TOKEN_SECONDS = 3600        # the least that every API server grants in full is 10 minutes
+TOKEN_SECONDS = 3600  # the least that every API server grants in full is 10 minutes
 
 
 class Keeper:
     """One session's signs of life."""
 
     def __init__(
-        self, cluster: Cluster, names: SessionNames, teller: Teller,
+        self,
+        cluster: Cluster,
+        names: SessionNames,
+        teller: Teller,
         on_end: Callable[[InterceptorError], None],
     ) -> None:
         self._cluster = cluster
@@ -58,8 +61,10 @@ class Keeper:
             age = loop.time() - held.renewed_at
             if age > LEASE_SECONDS / 3 and not told:
                 told = True
-                text = (f"the API server has not answered for {age:.0f} s; "
-                        f"after {LEASE_SECONDS} s the agents restore the workload")
+                text = (
+                    f"the API server has not answered for {age:.0f} s; "
+                    f"after {LEASE_SECONDS} s the agents restore the workload"
+                )
                 self._teller.tell(Event("lost", text, details={"reason": "unreachable"}))
             elif age < LEASE_SECONDS / 3 and told:
                 told = False
@@ -76,8 +81,11 @@ class Keeper:
                 await self._cluster.patch(JOBS, self._names.namespace, self._names.object, patch)
             except (ApiError, Unreachable) as error:
                 if isinstance(error, ApiError) and error.status == 404:
-                    self._on_end(InterceptorError("the session object was deleted by somebody",
-                                                  hint="run the same command again"))
+                    self._on_end(
+                        InterceptorError(
+                            "the session object was deleted by somebody", hint="run the same command again"
+                        )
+                    )
                     return
                 await asyncio.sleep(1.0)
                 continue

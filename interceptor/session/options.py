@@ -23,10 +23,10 @@ class InterceptOptions:
     ports: tuple[str, ...] = ()
     to_host: str = "127.0.0.1"
     container: str | None = None
-    agent_image: str | None = None      # None: own where the container has Python, else python:3.13-slim
+    agent_image: str | None = None  # None: own where the container has Python, else python:3.13-slim
     command: tuple[str, ...] = ()
     env_file: Path | None = None
-    hold: float = 10.0                  # seconds a connection waits for the local process
-    guard: bool = True                  # agents restore by themselves when the client is gone
+    hold: float = 10.0  # seconds a connection waits for the local process
+    guard: bool = True  # agents restore by themselves when the client is gone
     dry_run: bool = False
     access: Access = Access()

@@ -88,8 +88,16 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     )
     swap = _with_command(swap, python)
     return Plan(
-        names, workload, swap, ports, facts.result(), tunnel_port, tuple(findings.result().notes),
-        findings.result().rolling, tuple(lacking.result()), options.guard,
+        names,
+        workload,
+        swap,
+        ports,
+        facts.result(),
+        tunnel_port,
+        tuple(findings.result().notes),
+        findings.result().rolling,
+        tuple(lacking.result()),
+        options.guard,
     )
 
 
@@ -109,7 +117,7 @@ def holder() -> str:
     """Who we are to others who want the same workload."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):         # a container's user id without a name
+    except (KeyError, OSError):  # a container's user id without a name
         user = "somebody"
     return f"{user}@{socket.gethostname()}"
 
@@ -127,29 +135,36 @@ def dry_run(plan: Plan) -> dict[str, list[object]]:
     secret = {"kind": "Secret", "metadata": {"name": names.object}, "type": "Opaque"}
     return {
         f"patch of {plan.title}": list(swap_patch(plan.workload, plan.swap)),
-        "objects to be created": [*created, secret | {"keys": [
-            "agent.pyz", "ca.crt", "config.json", "tls.crt", "tls.key", "token"]}],
+        "objects to be created": [
+            *created,
+            secret | {"keys": ["agent.pyz", "ca.crt", "config.json", "tls.crt", "tls.key", "token"]},
+        ],
         "missing rights": [
             f"{right}" + ("" if right.required else f" (optional: {right.use})") for right in plan.lacking
         ],
-        "the Role that allows all of it": [*rights.role_yaml(
-            names.namespace, rights.needed(names.workload, guard=plan.guarded)).splitlines()],
+        "the Role that allows all of it": [
+            *rights.role_yaml(names.namespace, rights.needed(names.workload, guard=plan.guarded)).splitlines()
+        ],
     }
 
 
 def details_of(plan: Plan) -> dict[str, object]:
     """The fields of the JSON line."""
     return {
-        "namespace": plan.names.namespace, "workload": plan.title, "container": plan.swap.container,
-        "session": plan.names.session, "agent_image": plan.swap.image or OWN,
+        "namespace": plan.names.namespace,
+        "workload": plan.title,
+        "container": plan.swap.container,
+        "session": plan.names.session,
+        "agent_image": plan.swap.image or OWN,
         "ports": [{"pod": port.pod, "local": port.local, "name": port.name} for port in plan.ports],
     }
 
 
 def describe(plan: Plan, to_host: str) -> str:
     """One line of words."""
-    ports = ", ".join(f"{port.pod}{f' ({port.name})' if port.name else ''} -> {to_host}:{port.local}"
-                      for port in plan.ports)
+    ports = ", ".join(
+        f"{port.pod}{f' ({port.name})' if port.name else ''} -> {to_host}:{port.local}" for port in plan.ports
+    )
     image = plan.swap.image or "the container's own image"
     return f"{plan.title}, container {plan.swap.container}: port {ports}; agent in {image}"
 
@@ -158,7 +173,7 @@ async def _services(cluster: Cluster, namespace: str) -> list[Object]:
     try:
         return list((await cluster.list(SERVICES, namespace)).items)
     except Forbidden:
-        return []       # then a port must be the container's own, or typed
+        return []  # then a port must be the container's own, or typed
 
 
 def _raise_first(errors: list[InterceptorError]) -> None:

@@ -21,10 +21,10 @@ class Pod:
 
     name: str
     uid: str
-    address: str            # "" before it has one
-    session: str            # whose agent it runs, "" for none
-    scheduled: bool         # a node has it: its agent may be up before the API server says so
-    running: bool           # the chosen container has started
+    address: str  # "" before it has one
+    session: str  # whose agent it runs, "" for none
+    scheduled: bool  # a node has it: its agent may be up before the API server says so
+    running: bool  # the chosen container has started
     ready: bool
     ending: bool
     raw: Object

@@ -19,14 +19,18 @@ from interceptor.workload.lease import AlreadyIntercepted
 from interceptor.workload.names import lease_name, object_name
 from interceptor.workload.rollout import wait_rolled_out
 
-SIGN_OF_LIFE = 2.5          # seconds; a client renews every second
+SIGN_OF_LIFE = 2.5  # seconds; a client renews every second
 ROLLOUT_TIME = 300.0
 
 
 async def repair(wanted: str, typed: Access, teller: Teller) -> int:
     """Restore one workload; 0 also when there was nothing to do. Refuses while the holder's client lives."""
     access = load_access(
-        typed.kubeconfig, typed.context, namespace=typed.namespace, as_user=typed.as_user or "", as_groups=typed.as_groups
+        typed.kubeconfig,
+        typed.context,
+        namespace=typed.namespace,
+        as_user=typed.as_user or "",
+        as_groups=typed.as_groups,
     )
     began = time.monotonic()
     async with Cluster(access) as cluster:

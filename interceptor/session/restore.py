@@ -19,9 +19,9 @@ from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import Undone, forget_revision, undo_swap
 from interceptor.workload.rollout import RolloutFailed, wait_rolled_out
 
-REACH_TIME = 20.0           # seconds to reach the API server: after 15 the agents restore without us
+REACH_TIME = 20.0  # seconds to reach the API server: after 15 the agents restore without us
 ROLLOUT_TIME = 120.0
-FINISH_TIME = 10.0          # for requests under way in agents that are ending
+FINISH_TIME = 10.0  # for requests under way in agents that are ending
 
 
 class Restorer:
@@ -36,8 +36,8 @@ class Restorer:
         self._tunnels = tunnels
         self._local = local
         self._teller = teller
-        self.process_gone = False           # set when COMMAND, and with it the local process, has ended
-        self.undone: Undone | None = None   # what restoring came to
+        self.process_gone = False  # set when COMMAND, and with it the local process, has ended
+        self.undone: Undone | None = None  # what restoring came to
 
     async def restore(self) -> None:
         """Restore the template and see the pods exchanged. Safe to repeat. Raises InterceptorError."""
@@ -72,9 +72,14 @@ class Restorer:
                 return await undo_swap(self._cluster, names.namespace, names.workload, names.session)
             except Unreachable as error:
                 if asyncio.get_running_loop().time() > deadline:
-                    hint = "the agents restore it by themselves" if self._plan.guarded else (
-                        f"when the cluster is back: kubectl rollout undo {self._plan.title} -n {names.namespace}")
-                    raise InterceptorError(f"{self._plan.title} could not be restored: {error.message}", hint=hint) from error
+                    hint = (
+                        "the agents restore it by themselves"
+                        if self._plan.guarded
+                        else (f"when the cluster is back: kubectl rollout undo {self._plan.title} -n {names.namespace}")
+                    )
+                    raise InterceptorError(
+                        f"{self._plan.title} could not be restored: {error.message}", hint=hint
+                    ) from error
                 await asyncio.sleep(0.5)
 
     async def _exchange(self) -> None:
@@ -105,4 +110,4 @@ class Restorer:
             return
         deadline = asyncio.get_running_loop().time() + FINISH_TIME
         while self._tunnels.streams and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)       # streams end in the data path, which tells nobody
+            await asyncio.sleep(0.05)  # streams end in the data path, which tells nobody

@@ -22,8 +22,8 @@ from interceptor.workload.authority import Authority
 from interceptor.workload.lease import HeldLease
 from interceptor.workload.selectors import pods_query
 
-FIRST_DEADLINE = 60         # seconds until the session object ends by itself, should we die before the first push
-ROLE_KNOWN_WITHIN = 5.0     # seconds for the API server to learn of a Role it has just stored
+FIRST_DEADLINE = 60  # seconds until the session object ends by itself, should we die before the first push
+ROLE_KNOWN_WITHIN = 5.0  # seconds for the API server to learn of a Role it has just stored
 
 
 async def set_up(
@@ -31,13 +31,13 @@ async def set_up(
 ) -> tuple[HeldLease, ssl.SSLContext]:
     """Take the lock and create the rest; returns the lock, and what the tunnels show and believe."""
     names = plan.names
-    made = asyncio.get_running_loop().run_in_executor(None, _make, names.session)      # 0.1 s of CPU beside the calls
+    made = asyncio.get_running_loop().run_in_executor(None, _make, names.session)  # 0.1 s of CPU beside the calls
 
     async def delete_session() -> None:
         try:
             await cluster.delete(JOBS, names.namespace, names.object)
         except NotFound:
-            return              # never created, or an agent was faster
+            return  # never created, or an agent was faster
 
     undo.add("the session object", delete_session)
     job = await cluster.create(JOBS, names.namespace, objects.job(names, FIRST_DEADLINE))
@@ -49,16 +49,23 @@ async def set_up(
             await one.release()
 
     undo.add("the lease", release)
-    held.append(await lease.acquire(
-        cluster, names, owner, plan.swap.holder, waiting=lambda text: teller.tell(Event("waiting", text))
-    ))
+    held.append(
+        await lease.acquire(
+            cluster, names, owner, plan.swap.holder, waiting=lambda text: teller.tell(Event("waiting", text))
+        )
+    )
     authority, agent = await made
     files = {
         **authority.agent_files(),
         "agent.pyz": agent,
         "config.json": objects.config(
-            names, holder=plan.swap.holder, tunnel_port=plan.tunnel_port, health_port=plan.swap.health_port,
-            ports=plan.swap.ports, hold=options.hold, guard=options.guard,
+            names,
+            holder=plan.swap.holder,
+            tunnel_port=plan.tunnel_port,
+            health_port=plan.swap.health_port,
+            ports=plan.swap.ports,
+            hold=options.hold,
+            guard=options.guard,
             selector=pods_query(plan.workload),
         ),
     }

@@ -22,9 +22,9 @@ from interceptor.tunnel.local import LocalSide
 from interceptor.wire.reasons import Reason
 from interceptor.wire.tls import TlsLayer
 
-FIRST_PAUSE = 0.05      # an agent is up within 0.2 s of its container's start: knocking earlier costs little
+FIRST_PAUSE = 0.05  # an agent is up within 0.2 s of its container's start: knocking earlier costs little
 LONGEST_PAUSE = 1.0
-KNOCK_EVERY = 0.15      # while the container is being made: the kubelet tells up to a second late that it runs
+KNOCK_EVERY = 0.15  # while the container is being made: the kubelet tells up to a second late that it runs
 PROBE_EVERY = 0.2
 
 
@@ -35,15 +35,22 @@ class AgentTunnel:
     pod: str
     tunnel: Tunnel | None = None
     armed: bool = False
-    round_trip: float = 0.0     # milliseconds from the pod's port to the local process and back; 0 before a probe
+    round_trip: float = 0.0  # milliseconds from the pod's port to the local process and back; 0 before a probe
 
 
 class Tunnels:
     """All tunnels of one session."""
 
     def __init__(
-        self, cluster: Cluster, namespace: str, session: str, context: ssl.SSLContext, port: int,
-        pods: Pods, local: LocalSide, teller: Teller,
+        self,
+        cluster: Cluster,
+        namespace: str,
+        session: str,
+        context: ssl.SSLContext,
+        port: int,
+        pods: Pods,
+        local: LocalSide,
+        teller: Teller,
     ) -> None:
         self._cluster = cluster
         self._namespace = namespace
@@ -153,15 +160,15 @@ class Tunnels:
                         await self._greet(agent, tunnel)
                         lost = await asyncio.shield(tunnel.ended)
                         self._tell_lost(agent, lost)
-                except NotFound:                    # gone, as the watch says too; or its node has not heard of it yet
+                except NotFound:  # gone, as the watch says too; or its node has not heard of it yet
                     if pod not in self._pods.by_name:
                         return
                 except TunnelLost as lost:
                     if agent.tunnel is not None:
                         self._tell_lost(agent, lost)
-                except PortForwardFailed:           # the container runs, the agent in it doesn't listen yet
+                except PortForwardFailed:  # the container runs, the agent in it doesn't listen yet
                     pass
-                except (ApiError, Unreachable):     # told by whoever renews the Lease, once and not per pod
+                except (ApiError, Unreachable):  # told by whoever renews the Lease, once and not per pod
                     pass
                 agent.tunnel, agent.armed, agent.round_trip = None, False, 0.0
                 self._pods.touch()

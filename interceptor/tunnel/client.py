@@ -17,7 +17,7 @@ from interceptor.wire.layer import Layer
 from interceptor.wire.reasons import Reason
 
 ANSWER_TIME = 10.0
-DIAL_TIME = 30.0        # the agent tries each address for ten seconds
+DIAL_TIME = 30.0  # the agent tries each address for ten seconds
 
 
 class TunnelLost(Exception):
@@ -93,7 +93,7 @@ class Tunnel:
         def refused(_: Relay, reason: Reason, text: str) -> None:
             if not done.done():
                 done.set_exception(StreamRefused(reason, text))
-                done.exception()        # marked as heard: whoever asked may have stopped waiting
+                done.exception()  # marked as heard: whoever asked may have stopped waiting
 
         relay.on_accepted, relay.on_refused = accepted, refused
         try:
@@ -168,14 +168,14 @@ class Tunnel:
 
     def mux_ended(self, reason: Reason, text: str) -> None:
         """See MuxUser."""
-        if self.ended.done():           # it crashed, and ended again while that was told
+        if self.ended.done():  # it crashed, and ended again while that was told
             return
         lost = TunnelLost(reason, text or reason.name.lower())
         futures: list[asyncio.Future[Any]] = [self._greeted, *self._answers.values()]
         for waiting in futures:
             if not waiting.done():
                 waiting.set_exception(lost)
-                waiting.exception()     # marked as heard: whoever asked may have stopped waiting
+                waiting.exception()  # marked as heard: whoever asked may have stopped waiting
         self.ended.set_result(lost)
 
     def mux_shut(self) -> None:

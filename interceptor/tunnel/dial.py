@@ -50,13 +50,13 @@ class Dial:
             family, address = self._left.pop(0)
             try:
                 sock = socket.socket(family, socket.SOCK_STREAM)
-            except OSError as error:            # out of descriptors, or a family that the system lacks
+            except OSError as error:  # out of descriptors, or a family that the system lacks
                 self._error = error
                 continue
             sock.setblocking(False)
             try:
                 code = sock.connect_ex(address)
-            except OSError as error:            # an address that does not parse
+            except OSError as error:  # an address that does not parse
                 self._error = error
                 sock.close()
                 continue
@@ -96,7 +96,7 @@ class Dial:
 
     def _finish(self, sock: socket.socket | None) -> None:
         assert sock is not None
-        with contextlib.suppress(OSError):      # macOS: it was reset already; reading will say so
+        with contextlib.suppress(OSError):  # macOS: it was reset already; reading will say so
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._done(sock, None)
 

@@ -41,11 +41,11 @@ class EpollPoller:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._watched: dict[int, list[Callback | None]] = {}    # fd: [readable, writable]
+        self._watched: dict[int, list[Callback | None]] = {}  # fd: [readable, writable]
         self._soon: deque[Callback] = deque()
         self._timers: list[EpollTimer] = []
         self._count = 0
-        self._cancelled = 0         # timers in the heap that will not be called
+        self._cancelled = 0  # timers in the heap that will not be called
         self._stopped = False
 
     def readable(self, fd: int, callback: Callback | None) -> None:

@@ -15,11 +15,11 @@ from typing import Protocol
 from interceptor.tunnel.poller import Poller
 from interceptor.wire.layer import EMPTY, Buffer, Layer, LayerClosed, LayerError
 
-READ_SIZE = 256 * 1024      # TLS wants at least this: 404 against 523 MB/s with 64 KiB (performance.md, 3)
-FULL = 128 * 1024           # above it the link asks for no more data ...
-DRAINED = 32 * 1024         # ... until below this
-READS_A_TURN = 4            # then others get their turn
-FAREWELL = 1.0              # seconds for the last bytes to leave and the peer to close
+READ_SIZE = 256 * 1024  # TLS wants at least this: 404 against 523 MB/s with 64 KiB (performance.md, 3)
+FULL = 128 * 1024  # above it the link asks for no more data ...
+DRAINED = 32 * 1024  # ... until below this
+READS_A_TURN = 4  # then others get their turn
+FAREWELL = 1.0  # seconds for the last bytes to leave and the peer to close
 
 
 class LinkUser(Protocol):
@@ -56,8 +56,8 @@ class Link:
         self._writing = False
         self._closed = False
         self._closing = False
-        self._broken = ""               # why writing failed
-        self.backlog = 0                # bytes accepted and not yet taken by the socket
+        self._broken = ""  # why writing failed
+        self.backlog = 0  # bytes accepted and not yet taken by the socket
         self.full = False
         self.received_at = poller.now()
 
@@ -111,7 +111,7 @@ class Link:
     def _end_writing(self) -> None:
         try:
             self._sock.shutdown(socket.SHUT_WR)
-        except OSError:                 # the peer was faster
+        except OSError:  # the peer was faster
             self._shut()
 
     def _discard(self) -> None:
@@ -146,7 +146,7 @@ class Link:
 
     def _decode(self, size: int) -> memoryview:
         if not size:
-            for layer in self._layers:      # one that ended behind data says so, with its reason, only now
+            for layer in self._layers:  # one that ended behind data says so, with its reason, only now
                 layer.receive(EMPTY)
             raise LayerClosed("the connection was closed")
         data = self._view[:size]
@@ -161,7 +161,7 @@ class Link:
             self._ready = True
             self._user.link_ready()
         if len(data) and not (self._closed or self._closing):
-            self.received_at = self._poller.now()       # decoded bytes: a WebSocket's ping proves nothing of the pod
+            self.received_at = self._poller.now()  # decoded bytes: a WebSocket's ping proves nothing of the pod
             self._user.link_received(data)
 
     def _pump(self) -> None:
@@ -172,7 +172,7 @@ class Link:
                 for layer in reversed(self._layers[:index]):
                     data = layer.send(data)
                 self._write(data)
-            if not own.ready:           # those inside of it can't speak yet
+            if not own.ready:  # those inside of it can't speak yet
                 return
 
     # --- writing ---------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class Link:
                 data: Buffer = self._layers[index].close()
                 for layer in reversed(self._layers[:index]):
                     data = layer.send(data)
-            except (LayerClosed, LayerError):       # it has ended already
+            except (LayerClosed, LayerError):  # it has ended already
                 return
             if data:
                 self._write(data)
@@ -250,7 +250,7 @@ class Link:
     def _lose(self, text: str) -> None:
         """The socket or a layer ended. An alert (why a handshake failed) still goes out to the peer."""
         told, self._closing = self._closing, True
-        with contextlib.suppress(LayerClosed, LayerError):      # the layer that ended says so once more
+        with contextlib.suppress(LayerClosed, LayerError):  # the layer that ended says so once more
             self._pump()
         if not told:
             self._user.link_lost(text)

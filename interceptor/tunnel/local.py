@@ -17,7 +17,7 @@ from interceptor.tunnel.poller import Poller, Timer
 from interceptor.tunnel.relay import Relay
 from interceptor.wire.reasons import Reason
 
-KNOCK_EVERY = 0.05      # seconds: a reload is noticed within a human's reaction time
+KNOCK_EVERY = 0.05  # seconds: a reload is noticed within a human's reaction time
 DIAL_TIME = 5.0
 
 OnChange = Callable[[int, bool], None]
@@ -62,7 +62,7 @@ class _Door:
         host, self._port = addresses[0][1]
         self._name = f"{host}:{self._port}"
         self._open: bool | None = None
-        self._waiting: dict[Relay, tuple[Mux, float, Timer]] = {}       # until when, and who tells us so
+        self._waiting: dict[Relay, tuple[Mux, float, Timer]] = {}  # until when, and who tells us so
         self._knocking: Timer | None = None
         self._knocker: Dial | None = None
         self._closed = ""
@@ -139,7 +139,7 @@ class _Door:
             return
         self._changed(True)
         if self._waiting:
-            relay = next(iter(self._waiting))       # the knock is as good a connection as any
+            relay = next(iter(self._waiting))  # the knock is as good a connection as any
             mux, _deadline, timer = self._waiting.pop(relay)
             timer.cancel()
             relay.on_finished = None

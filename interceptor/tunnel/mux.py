@@ -21,14 +21,14 @@ from interceptor.wire.layer import Layer
 from interceptor.wire.limits import Limits
 from interceptor.wire.reasons import Reason
 
-PING_EVERY = 1.0                    # seconds
-SILENCE = 5.0                       # without a byte: the path is gone, whatever TCP hopes
-GREETING_TIME = 10.0                # from the first byte to the peer's HELLO
-ENOUGH = 16 * 1024                  # a message with less room than this goes out before more is read
-LONE_FRAMES = 4                     # small frames within ...
-LONE_SECONDS = 0.0003               # ... this are sent one by one (performance.md, 6: as fast as never batching, as cheap)
-MOST_PARTS = 64                     # pieces in one system call
-MOST_HELD = 64 * 1024 * 1024        # bytes held for all slow sockets of one tunnel together
+PING_EVERY = 1.0  # seconds
+SILENCE = 5.0  # without a byte: the path is gone, whatever TCP hopes
+GREETING_TIME = 10.0  # from the first byte to the peer's HELLO
+ENOUGH = 16 * 1024  # a message with less room than this goes out before more is read
+LONE_FRAMES = 4  # small frames within ...
+LONE_SECONDS = 0.0003  # ... this are sent one by one (performance.md, 6: as fast as never batching, as cheap)
+MOST_PARTS = 64  # pieces in one system call
+MOST_HELD = 64 * 1024 * 1024  # bytes held for all slow sockets of one tunnel together
 
 
 class MuxUser(Protocol):
@@ -54,25 +54,31 @@ class Mux:
     """One end of one tunnel."""
 
     def __init__(
-        self, poller: Poller, role: Role, session: str, user: MuxUser, *,
-        limits: Limits = Limits(), silence: float = SILENCE,  # noqa: B008  immutable
+        self,
+        poller: Poller,
+        role: Role,
+        session: str,
+        user: MuxUser,
+        *,
+        limits: Limits = Limits(),
+        silence: float = SILENCE,  # noqa: B008  immutable
     ) -> None:
         self.poller = poller
         self.connection = Connection(role, session, limits=limits)
-        self._scratch = memoryview(bytearray(MAX_PAYLOAD + HEADER_SIZE + MAX_PAYLOAD))   # queued frames, header, payload
-        self.payload = self._scratch[MAX_PAYLOAD + HEADER_SIZE:]        # relays read their sockets into it
+        self._scratch = memoryview(bytearray(MAX_PAYLOAD + HEADER_SIZE + MAX_PAYLOAD))  # queued frames, header, payload
+        self.payload = self._scratch[MAX_PAYLOAD + HEADER_SIZE :]  # relays read their sockets into it
         self.relays: dict[int, Relay] = {}
         self.held = 0
-        self.round = 0                      # counts up with each pong: what a relay sent since then is its burst
+        self.round = 0  # counts up with each pong: what a relay sent since then is its burst
         self._pace = Pace(poller.now())
         self._user = user
         self._silence = silence
         self._link: Link | None = None
-        self._waiting: dict[Relay, None] = {}       # would read if the link were not full, first come first
-        self._paced: dict[Relay, None] = {}         # would read on if less were on its way
+        self._waiting: dict[Relay, None] = {}  # would read if the link were not full, first come first
+        self._paced: dict[Relay, None] = {}  # would read on if less were on its way
         self._flush_asked = False
         self._lone_since = 0.0
-        self._lone = 0                      # small frames since then
+        self._lone = 0  # small frames since then
         self._greeted = False
         self._ended = False
         self._timer: Timer | None = None
@@ -94,7 +100,7 @@ class Mux:
 
     def accept(self, relay: Relay, sock: socket.socket, info: Mapping[str, Any] | None = None) -> None:
         """Answer a stream of the peer's: connected, to `sock`."""
-        if relay.finished:              # the opener gave up while we connected
+        if relay.finished:  # the opener gave up while we connected
             reset(sock)
             return
         self.connection.accept(relay.number, info)
@@ -160,7 +166,7 @@ class Mux:
         self.connection.head(number, self._scratch[MAX_PAYLOAD:], size)
         start = MAX_PAYLOAD - len(queued)
         self._scratch[start:MAX_PAYLOAD] = queued
-        message = self._scratch[start:MAX_PAYLOAD + HEADER_SIZE + size]
+        message = self._scratch[start : MAX_PAYLOAD + HEADER_SIZE + size]
         self._count(len(message))
         self._link.send(message)
 
@@ -233,7 +239,7 @@ class Mux:
 
     def link_received(self, data: memoryview) -> None:
         """See LinkUser."""
-        parts: list[memoryview] = []        # of one stream, in a row: they go to its socket in one system call
+        parts: list[memoryview] = []  # of one stream, in a row: they go to its socket in one system call
         number = 0
         try:
             for event in self.connection.receive(data):
@@ -349,7 +355,7 @@ class Mux:
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
-        self.connection.close(reason, text)     # no-op where the peer did so, or we for its violation
+        self.connection.close(reason, text)  # no-op where the peer did so, or we for its violation
         if self._link is not None:
             if self._greeted and self.connection.waiting:
                 self._link.send(self.connection.take())

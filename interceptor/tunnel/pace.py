@@ -14,13 +14,13 @@ import struct
 from collections import deque
 from typing import NamedTuple
 
-FLOOR = 1024 * 1024         # below it each hop wakes up for crumbs, and the path costs twice the CPU per byte
+FLOOR = 1024 * 1024  # below it each hop wakes up for crumbs, and the path costs twice the CPU per byte
 CEILING = 8 * 1024 * 1024
 START = FLOOR
-GAIN = 1.3                  # above one, or a faster rate would never be found
-RATE_SECONDS = 1.0          # the best rate of the last one to two such spans counts
-TRIP_SECONDS = 20.0         # the same for the best round trip: a path may change under a long tunnel
-MARKS = 8                   # a window
+GAIN = 1.3  # above one, or a faster rate would never be found
+RATE_SECONDS = 1.0  # the best rate of the last one to two such spans counts
+TRIP_SECONDS = 20.0  # the same for the best round trip: a path may change under a long tunnel
+MARKS = 8  # a window
 _NUMBER = struct.Struct(">Q")
 
 
@@ -35,15 +35,15 @@ class Pace:
 
     def __init__(self, now: float) -> None:
         self.window = START
-        self.round_trip = 0.0               # of the last answered mark; 0 before the first
+        self.round_trip = 0.0  # of the last answered mark; 0 before the first
         self._sent = 0
         self._arrived = 0
         self._marks: deque[_Mark] = deque()
         self._number = 0
         self._unmarked = 0
-        self._sample = (now, 0)             # when, and how much had arrived
+        self._sample = (now, 0)  # when, and how much had arrived
         self._rates = _Best(RATE_SECONDS, now)
-        self._trips = _Best(TRIP_SECONDS, now)      # of -seconds: the best is the shortest
+        self._trips = _Best(TRIP_SECONDS, now)  # of -seconds: the best is the shortest
 
     @property
     def full(self) -> bool:
@@ -76,7 +76,7 @@ class Pace:
         self._arrived = mark.sent
         shortest = -self._trips.add(-self.round_trip, now)
         began, before = self._sample
-        if now - began >= max(shortest, 0.002):     # over less, the rate is that of one wake-up
+        if now - began >= max(shortest, 0.002):  # over less, the rate is that of one wake-up
             rate = self._rates.add((mark.sent - before) / (now - began), now)
             self._sample = now, mark.sent
             self.window = int(min(CEILING, max(FLOOR, GAIN * rate * shortest)))

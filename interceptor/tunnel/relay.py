@@ -19,9 +19,9 @@ from interceptor.wire.reasons import Reason
 if TYPE_CHECKING:
     from interceptor.tunnel.mux import Mux
 
-BURST = 16 * 1024           # what a stream may send between two pongs whatever a bulk beside it has on its way
-DIRECT = 32 * 1024          # reads from here on go out at once, smaller ones wait for company until the end of the pass
-BATCH = 48 * 1024           # more than this does not wait
+BURST = 16 * 1024  # what a stream may send between two pongs whatever a bulk beside it has on its way
+DIRECT = 32 * 1024  # reads from here on go out at once, smaller ones wait for company until the end of the pass
+BATCH = 48 * 1024  # more than this does not wait
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Refused = Callable[["Relay", Reason, str], None]
@@ -58,24 +58,24 @@ class Relay:
         self._mux = mux
         self.number = number
         self.sock: socket.socket | None = None
-        self.accepted = False                   # the far end is connected (or, for the peer's streams, we said so)
-        self.answered = False                   # bytes of the far end have been written to our socket
+        self.accepted = False  # the far end is connected (or, for the peer's streams, we said so)
+        self.answered = False  # bytes of the far end have been written to our socket
         self.finished = False
-        self.queued = 0                         # bytes held for our socket
-        self.moved = 0                          # counts up with every read and write: an observer sees who is idle
-        self.asking = False                     # the last bytes came from our socket: it waits for an answer
+        self.queued = 0  # bytes held for our socket
+        self.moved = 0  # counts up with every read and write: an observer sees who is idle
+        self.asking = False  # the last bytes came from our socket: it waits for an answer
         self.on_accepted: Callable[[Relay], None] | None = None
         self.on_refused: Refused | None = None  # told instead of resetting the socket, before the first answer byte
         self.on_finished: Callable[[Relay], None] | None = None
         self._round = 0
-        self._burst = 0                         # bytes sent in this round of the mux
+        self._burst = 0  # bytes sent in this round of the mux
         self._queue: deque[bytes] = deque()
-        self._unsent = b""                      # read from the socket by somebody else before we got it
+        self._unsent = b""  # read from the socket by somebody else before we got it
         self._reading = False
-        self._ended = False                     # the peer's END is in
+        self._ended = False  # the peer's END is in
         self._sent_end = False
-        self._shut = False                      # our socket's write side is shut
-        self._deaf = ""                         # why our socket takes no more; what it said before is still read
+        self._shut = False  # our socket's write side is shut
+        self._deaf = ""  # why our socket takes no more; what it said before is still read
 
     def attach(self, sock: socket.socket, early: bytes = b"") -> None:
         """Take over a connected non-blocking socket; `early` was already read from it."""
@@ -220,7 +220,7 @@ class Relay:
         if self.on_refused is not None and not self.answered:
             self.on_refused(self, reason, text)
         if self._ended and self._queue and (self.sock is not None or self.accepted):
-            self._sent_end = True               # nobody hears us, but what was said to its end is delivered
+            self._sent_end = True  # nobody hears us, but what was said to its end is delivered
             self._pause()
         else:
             self._finish(broken=not self._ended)
@@ -251,7 +251,7 @@ class Relay:
         self._mux.poller.writable(self.sock.fileno(), None)
         if self._ended and not self._shut:
             self._shut = True
-            with contextlib.suppress(OSError):      # the caller is gone already; reading will say so
+            with contextlib.suppress(OSError):  # the caller is gone already; reading will say so
                 self.sock.shutdown(socket.SHUT_WR)
         self._settle()
 
@@ -261,7 +261,7 @@ class Relay:
         self._queue.clear()
         if self.queued:
             self._mux.release(self, self.queued)
-        if self._sent_end or self.sock is None:     # nothing more is read from it
+        if self._sent_end or self.sock is None:  # nothing more is read from it
             self.reset(Reason.BROKEN, self._deaf)
         else:
             self._mux.poller.writable(self.sock.fileno(), None)
@@ -293,6 +293,6 @@ class Relay:
 
 def reset(sock: socket.socket) -> None:
     """Close so that the far side sees a reset, not an end of file."""
-    with contextlib.suppress(OSError):      # not every socket kind lingers; a plain close then
+    with contextlib.suppress(OSError):  # not every socket kind lingers; a plain close then
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     sock.close()

@@ -54,8 +54,13 @@ class Connection:
     """One tunnel's protocol state at one end. Not thread-safe; does no I/O."""
 
     def __init__(
-        self, role: Role, session: str, *, limits: Limits = Limits(),  # noqa: B008  immutable
-        features: frozenset[str] = FEATURES, version: int = VERSION,
+        self,
+        role: Role,
+        session: str,
+        *,
+        limits: Limits = Limits(),  # noqa: B008  immutable
+        features: frozenset[str] = FEATURES,
+        version: int = VERSION,
     ) -> None:
         self.state = ConnectionState.GREETING
         self.limits = limits
@@ -64,12 +69,12 @@ class Connection:
         self.features = features
         self._next = 1 if role is Role.CLIENT else 2
         self._highest_theirs = 0
-        self._theirs = 0                                # alive streams that the peer opened
+        self._theirs = 0  # alive streams that the peer opened
         self._their_window = 0
         self._growth = limits.growth
         self._writer = Writer(limits.answers)
         self._reader = Reader(self._begin)
-        self._control = bytearray()                     # earlier parts of a CONTROL message
+        self._control = bytearray()  # earlier parts of a CONTROL message
         self._greeting = Greeting(version, session, features, limits.window)
         self._writer.frame(Kind.HELLO, 0, self._greeting.pack())
 
@@ -163,7 +168,7 @@ class Connection:
         if len(payload) > self.limits.control:
             raise LocalProtocolError("control message too long")
         for start in range(0, len(payload), MAX_PAYLOAD):
-            part = payload[start:start + MAX_PAYLOAD]
+            part = payload[start : start + MAX_PAYLOAD]
             more = Flag.MORE if start + MAX_PAYLOAD < len(payload) else 0
             self._writer.frame(Kind.CONTROL, 0, part, more)
 
@@ -188,7 +193,7 @@ class Connection:
                 if self.state in _OVER:
                     return
                 if kind == Kind.DATA:
-                    if number in self.streams:          # a reset may have crossed it
+                    if number in self.streams:  # a reset may have crossed it
                         yield DataReceived(number, payload)
                 else:
                     event = _HANDLERS[kind](self, number, flags, payload)

@@ -76,6 +76,14 @@ class Closed(NamedTuple):
 
 
 Event = Union[  # noqa: UP007  `X | Y` of NamedTuple classes is no valid alias value on Python 3.10
-    HelloReceived, StreamOpened, StreamAccepted, DataReceived, Credited, StreamEnded, StreamReset,
-    PongReceived, ControlReceived, Closed,
+    HelloReceived,
+    StreamOpened,
+    StreamAccepted,
+    DataReceived,
+    Credited,
+    StreamEnded,
+    StreamReset,
+    PongReceived,
+    ControlReceived,
+    Closed,
 ]

@@ -17,7 +17,7 @@ class Greeting(NamedTuple):
     version: int
     session: str
     features: frozenset[str]
-    window: int                 # first credit of each stream towards the one who says it
+    window: int  # first credit of each stream towards the one who says it
 
     def pack(self) -> bytes:
         """As the frame's payload."""

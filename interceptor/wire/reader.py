@@ -15,8 +15,8 @@ from interceptor.wire.layer import EMPTY
 class Fate(Enum):
     """What becomes of a payload."""
 
-    PASS = auto()       # handed on piece by piece
-    GATHER = auto()     # handed on whole
+    PASS = auto()  # handed on piece by piece
+    GATHER = auto()  # handed on whole
     SKIP = auto()
 
 
@@ -32,7 +32,7 @@ class Reader:
 
     def __init__(self, begin: Begin) -> None:
         self._begin = begin
-        self._header = bytearray()              # an incomplete header
+        self._header = bytearray()  # an incomplete header
         self._kind, self._flags, self._stream, self._left = 0, 0, 0, 0
         self._fate = Fate.SKIP
         self._payload = bytearray()
@@ -46,13 +46,13 @@ class Reader:
         """Yield what `data` holds. Each frame is begun only after the parts before it were taken from the iterator."""
         position, size = 0, len(data)
         while position < size:
-            if not self._left:                                      # between frames: a header comes next
+            if not self._left:  # between frames: a header comes next
                 if not self._header and size - position >= HEADER_SIZE:
                     kind, flags, left, stream = HEADER.unpack_from(data, position)
                     position += HEADER_SIZE
                 else:
                     missing = HEADER_SIZE - len(self._header)
-                    self._header += data[position:position + missing]
+                    self._header += data[position : position + missing]
                     position += missing
                     if len(self._header) < HEADER_SIZE:
                         return
@@ -61,10 +61,10 @@ class Reader:
                 self._fate = self._begin(kind, flags, stream, left)
                 self._kind, self._flags, self._stream, self._left = kind, flags, stream, left
                 if not left:
-                    if self._fate is Fate.GATHER:                   # an empty payload is complete at once
+                    if self._fate is Fate.GATHER:  # an empty payload is complete at once
                         yield kind, flags, stream, EMPTY
                     continue
-            part = data[position:position + self._left]
+            part = data[position : position + self._left]
             position += len(part)
             self._left -= len(part)
             if self._fate is Fate.PASS:

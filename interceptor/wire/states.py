@@ -19,17 +19,17 @@ class _ByIdentity(Enum):
 class ConnectionState(Enum):
     """Of one tunnel."""
 
-    GREETING = auto()   # our HELLO is out, the peer's is not in yet
+    GREETING = auto()  # our HELLO is out, the peer's is not in yet
     OPEN = auto()
-    CLOSING = auto()    # we sent CLOSE: nothing more goes out, what comes in is dropped
-    CLOSED = auto()     # the peer sent CLOSE, or either end broke the rules
+    CLOSING = auto()  # we sent CLOSE: nothing more goes out, what comes in is dropped
+    CLOSED = auto()  # the peer sent CLOSE, or either end broke the rules
 
 
 class Setup(_ByIdentity):
     """Has the far end of a stream connected?"""
 
-    OPENING = auto()    # we asked
-    OFFERED = auto()    # the peer asks
+    OPENING = auto()  # we asked
+    OFFERED = auto()  # the peer asks
     SETTLED = auto()
 
 

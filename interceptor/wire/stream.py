@@ -16,11 +16,11 @@ class Stream:
         self.number = number
         self.setup = setup
         self.halves = Halves.BOTH
-        self.credit = credit        # bytes we may still send
-        self.window = window        # how much the peer may have on its way to us or held by us
-        self.granted = window       # bytes the peer may still send
-        self.held = 0               # bytes received and not yet consumed
-        self.returnable = 0         # bytes consumed and not yet given back as credit
+        self.credit = credit  # bytes we may still send
+        self.window = window  # how much the peer may have on its way to us or held by us
+        self.granted = window  # bytes the peer may still send
+        self.held = 0  # bytes received and not yet consumed
+        self.returnable = 0  # bytes consumed and not yet given back as credit
 
     def sent(self, signal: Signal) -> None:
         """Move on for a frame of ours, or raise LocalProtocolError and stay."""
@@ -61,7 +61,7 @@ class Stream:
         self.returnable += size
         if self.held < 0:
             raise LocalProtocolError(f"stream {self.number}: consumed more than received")
-        over = self.halves in (Halves.GOT_END, Halves.CLOSED)       # the peer sends nothing more
+        over = self.halves in (Halves.GOT_END, Halves.CLOSED)  # the peer sends nothing more
         return 0 if over or self.returnable * 2 < self.window else self.returnable
 
     def wants_growth(self) -> bool:

@@ -13,7 +13,7 @@ class Writer:
     def __init__(self, most_answers: int) -> None:
         self._queue = bytearray()
         self._most_answers = most_answers
-        self._answers = 0               # bytes queued that the peer made us say
+        self._answers = 0  # bytes queued that the peer made us say
         self._closed = False
 
     @property

@@ -66,7 +66,7 @@ class PodFacts:
     environ: dict[str, str] | None
     reason: str = ""
     pod: str = ""
-    asked: bool = False     # programs could be started in it, if it has them: what is missing is missing
+    asked: bool = False  # programs could be started in it, if it has them: what is missing is missing
 
 
 async def inspect(cluster: Cluster, namespace: str, workload: Object, container: str) -> PodFacts:
