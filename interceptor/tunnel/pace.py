@@ -66,7 +66,7 @@ class Pace:
     def answered(self, payload: bytes, now: float) -> None:
         """A pong came. One that nobody asked for is ignored: it can't be told from an old one."""
         number = _NUMBER.unpack(payload)[0]
-        while self._marks and self._marks[0].number <= number:
+        while self._marks and self._marks[0].number <= number <= self._number:
             mark = self._marks.popleft()
             if mark.number == number:
                 self._learn(mark, now)
@@ -91,7 +91,10 @@ class _Best:
         self._current = self._previous = float("-inf")
 
     def add(self, value: float, now: float) -> float:
-        if now - self._since >= self._seconds:
-            self._previous, self._current, self._since = self._current, float("-inf"), now
+        spans = int((now - self._since) / self._seconds)
+        if spans:
+            self._previous = self._current if spans == 1 else float("-inf")
+            self._current = float("-inf")
+            self._since += spans * self._seconds
         self._current = max(self._current, value)
         return max(self._current, self._previous)
