@@ -45,9 +45,10 @@ def test_scaled_to_nothing_waits(scene: Scene) -> None:
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-        ready = intercept.wait_for("ready").at
+        load.wait_steady("LOCAL")
+        asked = time.time()
         scene.kubectl("scale", "deployment/echo", "--replicas=0")
-        waiting = intercept.wait_for("waiting", 30, after=ready)
+        waiting = intercept.wait_for("waiting", 30, after=asked)
         scene.kubectl("scale", "deployment/echo", "--replicas=1")
         again = intercept.wait_for("ready", 60, after=waiting.at)
         load.wait_for("LOCAL", after=again.at)

@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from interceptor.errors import InterceptorError
@@ -182,18 +183,23 @@ class _Session:
         with self._teller.busy("waiting for the rollout"):
             await wait_rolled_out(self._cluster, plan.names.namespace, plan.names.workload, within=ROLLOUT_TIME)
         trouble.cancel()
-        with self._teller.busy("probing every agent"):
-            await tunnels.until_probed(plan.names.session)
-        agents = tunnels.live
-        slowest = max((agent.round_trip for agent in agents), default=0.0)
-        self._teller.tell(
-            Event(
-                "ready",
-                f"{plan.title}: {len(agents)} of {len(agents)} pods are served here, {slowest:.1f} ms round trip",
-                time.monotonic() - began,
-                {"pods": [agent.pod for agent in agents], "round_trip_ms": slowest},
+        session = plan.names.session
+        while True:
+            with self._teller.busy("probing every agent"):
+                await tunnels.until_probed(session)
+            served = [pod.name for pod in pods.agents(session)]
+            slowest = max((agent.round_trip for agent in tunnels.live if agent.pod in served), default=0.0)
+            self._teller.tell(
+                Event(
+                    "ready",
+                    f"{plan.title}: {len(served)} of {len(served)} pods are served here, {slowest:.1f} ms round trip",
+                    time.monotonic() - began,
+                    {"pods": served, "round_trip_ms": slowest},
+                )
             )
-        )
+            # Said again whenever a pod has come (scale up, eviction) or come back (its tunnel was lost).
+            await pods.until(partial(tunnels.unproven, session, served))
+            began = time.monotonic()
 
     def _start(self, group: asyncio.TaskGroup, name: str, service: Coroutine[Any, Any, None]) -> None:
         self._services.append(group.create_task(self._run_service(service), name=name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -99,6 +99,10 @@ class Tunnels:
                         self._teller.tell(Event("waiting", f"pod {name}: {failure}", details={"pod": name}))
             if any(not self._has_passed(name) for name in failing) or not agents:
                 await asyncio.sleep(PROBE_EVERY)
+
+    def unproven(self, session: str, served: Sequence[str]) -> bool:
+        """Tell whether an agent pod is there that is not among the served ones, or has lost its tunnel since."""
+        return any(pod.name not in served or not self._has_passed(pod.name) for pod in self._pods.agents(session))
 
     def _has_passed(self, pod: str) -> bool:
         agent = self.by_pod.get(pod)
