@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from e2e.process import Process
 from e2e.scene import Scene
 
 MOMENTS = ("planned", "swapped", "connected")
@@ -52,6 +53,19 @@ def test_killed_after(scene: Scene, event: str) -> None:
     intercept.send(signal.SIGKILL)
     scene.expect_same(before, within=90, history=False)
     scene.measured(f"killed after {event}: as before in {time.time() - killed:.1f} s")
+
+
+def test_killed_before_swap(scene: Scene) -> None:
+    """No agent lives yet: the session object ends at its own deadline and takes everything along."""
+    scene.echo()
+    before = scene.fingerprint()
+    jobs = scene.stack.enter_context(Process([*scene.kubectl.argv, "get", "jobs", "-w", "-o", "name"]))
+    intercept = scene.intercept("deploy/echo", "--port", "8080")
+    jobs.wait_line(lambda line: line.text.startswith("job"), 20, "session object")
+    intercept.send(signal.SIGKILL)
+    killed = time.time()
+    scene.expect_same(before, within=90, history=False)
+    scene.measured(f"killed with the session object made: as before in {time.time() - killed:.1f} s")
 
 
 def test_terminated_while_held(scene: Scene) -> None:
