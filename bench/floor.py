@@ -73,6 +73,13 @@ class Floor:
                     taken.append((time.perf_counter() - started) * 1e6)
         return taken
 
+    async def round_trips_beside(self, direction: str, seconds: float) -> list[float]:
+        """The same while another WebSocket carries as much as it can."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.bulk(direction, 1, seconds + 1), name="bulk")
+            await asyncio.sleep(2 * WARM)
+            return await self.round_trips(seconds)
+
     async def bulk(self, direction: str, streams: int, seconds: float) -> float:
         """MB/s over that many WebSockets; direction is `from_pod` or `to_pod`, counted where it is received."""
         counts = [0] * streams

@@ -53,10 +53,10 @@ def one_round(place: Place, forward: int, seconds: float, samples: Samples) -> N
             report = pod(service, "bulk", 80, mode, streams, seconds)
             add(f"ours {direction} {streams}", report["MBps"])
             add("corrupt", report["corrupt"])
-    beside_others(place, forward, seconds, samples)
+    beside_others(place, seconds, samples)
 
 
-def beside_others(place: Place, forward: int, seconds: float, samples: Samples) -> None:
+def beside_others(place: Place, seconds: float, samples: Samples) -> None:
     """A small request's p50 while another connection is read slowly, or is full."""
     add, pod, service = samples.add, place.lg_pod, place.service
     add("ours alone", pod(service, "rr", 80, 1, seconds)["p50us"])
@@ -67,7 +67,8 @@ def beside_others(place: Place, forward: int, seconds: float, samples: Samples) 
         with place.lg_process(service, "bulk", 80, way, 1, seconds + 3):
             time.sleep(0.7)
             add(f"ours beside {way}", pod(service, "rr", 80, 1, seconds)["p50us"])
-    add("kubectl alone", place.lg_here("rr", forward, 1, seconds)["p50us"])
+        direction = "to_pod" if way == "down" else "from_pod"
+        add(f"floor beside {way}", statistics.median(asyncio.run(place.floor.round_trips_beside(direction, seconds))))
 
 
 def connections(place: Place, samples: Samples) -> None:

@@ -36,9 +36,12 @@ def rows(s: Samples) -> list[Row]:
         ]  # fmt: skip
     table.append(Row("bulk contents", f"{s.total('corrupt'):.0f} wrong", "", "", "0", s.total("corrupt") == 0))
     table += [
-        at_most(f"others' p50 {words}", s[f"ours beside {way}"], s["ours alone"], "alone", 1.3, " us")
-        for way, words in (("slow", "beside a slow reader"), ("down", "beside a bulk to the pod"),
-                           ("up", "beside a bulk from the pod"))
+        at_most(f"others' p50 {words}", s[f"ours beside {way}"], s["ours alone"], name, 1.3, " us")
+        for way, words, name in (
+            ("slow", "beside a slow reader", "alone"),
+            ("down", "beside a bulk to the pod", f"alone; raw WebSockets {s['floor p50']:,.0f} -> {s['floor beside down']:,.0f}"),
+            ("up", "beside a bulk from the pod", f"alone; raw WebSockets {s['floor p50']:,.0f} -> {s['floor beside up']:,.0f}"),
+        )
     ]  # fmt: skip
     table += [
         limit(f"{IDLE:,} idle connections, KB each at the {end}", s[f"{end} KB {IDLE}"], 4, " KB")
