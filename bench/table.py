@@ -39,8 +39,8 @@ def rows(s: Samples) -> list[Row]:
         at_most(f"others' p50 {words}", s[f"ours beside {way}"], s["ours alone"], name, 1.3, " us")
         for way, words, name in (
             ("slow", "beside a slow reader", "alone"),
-            ("down", "beside a bulk to the pod", f"alone; raw WebSockets {s['floor p50']:,.0f} -> {s['floor beside down']:,.0f}"),
-            ("up", "beside a bulk from the pod", f"alone; raw WebSockets {s['floor p50']:,.0f} -> {s['floor beside up']:,.0f}"),
+            ("down", "beside a bulk to the pod", beside_raw(s, "down")),
+            ("up", "beside a bulk from the pod", beside_raw(s, "up")),
         )
     ]  # fmt: skip
     table += [
@@ -66,6 +66,11 @@ def rows(s: Samples) -> list[Row]:
         )
     )
     return table
+
+
+def beside_raw(s: Samples, way: str) -> str:
+    """What the same does to a raw WebSocket beside another: the share of the machine, without our tunnel."""
+    return f"alone; raw WebSockets {s['floor p50']:,.0f} -> {s[f'floor beside {way}']:,.0f} us"
 
 
 def ratio(figure: str, ours: float, other: float, name: str, least: float, unit: str) -> Row:
