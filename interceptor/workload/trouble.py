@@ -84,10 +84,16 @@ async def _own_words(cluster: Cluster, namespace: str, trouble: Trouble) -> str:
         events = (await cluster.list(resources.EVENTS, namespace, field_selector=query)).items
     except Forbidden:
         events = []
-    telling = [event for event in events if event.get("reason") not in _EMPTY_WORDS and event.get("message")]
+    telling = [event for event in events if event.get("reason") not in _EMPTY_WORDS and _says_more(event)]
     if telling:
         return str(max(telling, key=_when)["message"])
     return trouble.text
+
+
+def _says_more(event: Object) -> bool:
+    """Whether a message says why: the kubelet repeats the mere state, "Error: ImagePullBackOff", ever after."""
+    message = str(event.get("message") or "")
+    return bool(message) and not message.removeprefix("Error: ").isalnum()
 
 
 def _when(event: Object) -> str:
