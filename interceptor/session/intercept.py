@@ -119,6 +119,7 @@ class _Session:
         self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller)
         self._undo.add("the swap", self._restorer.restore)
         await apply_swap(cluster, names.namespace, names.workload, plan.swap)
+        self._restorer.applied = True
         teller.tell(
             Event(
                 "swapped",
@@ -143,8 +144,7 @@ class _Session:
             ]
             try:
                 with self._teller.busy("waiting for the first agent"):
-                    await pods.until(lambda: bool(tunnels.live))
-                environ = await self._environment(tunnels, proxy)
+                    environ = await self._environment(pods, tunnels, proxy)
                 watchers.append(group.create_task(self._get_ready(pods, tunnels, watchers[1]), name="get ready"))
                 if not self._options.command:
                     await asyncio.get_running_loop().create_future()
@@ -157,9 +157,13 @@ class _Session:
                     self._restorer.process_gone = bool(self._options.command)
         return status
 
-    async def _environment(self, tunnels: Tunnels, proxy: Proxy) -> dict[str, str]:
+    async def _environment(self, pods: Pods, tunnels: Tunnels, proxy: Proxy) -> dict[str, str]:
         """COMMAND's environment: the container's, this program's own where it must be, and the way out."""
-        pod = environment_of(self._plan, await tunnels.environment())
+        agent: dict[str, str] | None = None
+        while agent is None:
+            await pods.until(lambda: bool(tunnels.live))
+            agent = await tunnels.environment()
+        pod = environment_of(self._plan, agent)
         if self._options.env_file is not None:
             left_out = write_env_file(self._options.env_file, for_file(pod, proxy.address))
             self._teller.tell(Event("note", f"environment written to {self._options.env_file}"))

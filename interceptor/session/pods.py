@@ -14,6 +14,8 @@ from interceptor.workload.selectors import pods_query
 
 Object = dict[str, Any]
 
+_OVER = ("Failed", "Succeeded")
+
 
 @dataclass(frozen=True, slots=True)
 class Pod:
@@ -27,6 +29,7 @@ class Pod:
     running: bool  # the chosen container has started
     ready: bool
     ending: bool
+    over: bool  # it ran and never will again (evicted, completed), though its object may stay for long
     raw: Object
 
     @classmethod
@@ -43,7 +46,8 @@ class Pod:
             scheduled=bool(pod["spec"].get("nodeName")),
             running="running" in states.get(container, {}),
             ready=conditions.get("Ready") == "True",
-            ending="deletionTimestamp" in metadata or status.get("phase") in ("Failed", "Succeeded"),
+            ending="deletionTimestamp" in metadata or status.get("phase") in _OVER,
+            over=status.get("phase") in _OVER,
             raw=pod,
         )
 

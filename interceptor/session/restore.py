@@ -37,6 +37,7 @@ class Restorer:
         self._local = local
         self._teller = teller
         self.process_gone = False  # set when COMMAND, and with it the local process, has ended
+        self.applied = False  # whether the swap was ever there
         self.undone: Undone | None = None  # what restoring came to
 
     async def restore(self) -> None:
@@ -57,7 +58,7 @@ class Restorer:
     def words(self) -> str:
         """How the workload was left."""
         title = self._plan.title
-        if self.undone is None:
+        if self.undone is None or not (self.applied or self.undone.outcome == "restored"):
             return f"{title} was not changed"
         if self.undone.kept:
             return f"{title} is as it was, but for what others changed: {', '.join(self.undone.kept)}"
@@ -91,6 +92,8 @@ class Restorer:
                 await self._until_finished()
             except RolloutFailed as error:
                 self._teller.tell(Event("note", f"the template is restored, but its pods are not all up: {error}"))
+            except InterceptorError as error:
+                self._teller.tell(Event("note", f"the template is restored, but its pods can't be followed: {error}"))
             finally:
                 feeder.cancel()
 

@@ -7,12 +7,14 @@ opened again, quickly at first. Nothing here decides what a loss means: the Leas
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, NotFound, PortForwardFailed, Unreachable
 from interceptor.session.events import Event, Teller
 from interceptor.session.pods import Pods
@@ -129,19 +131,23 @@ class Tunnels:
         await self._ask_all("handover", pods=addresses)
 
     async def dial(self, host: str, port: int) -> Outgoing:
-        """Connect from a pod: the first whose tunnel is up. Raises StreamRefused. See `sandbox.proxy.Dialer`."""
+        """Connect from a pod: the first whose tunnel stays up. Raises StreamRefused. See `sandbox.proxy.Dialer`."""
         for agent in self.live:
-            assert agent.tunnel is not None
-            return await agent.tunnel.dial(host, port)
+            if agent.tunnel is not None:
+                try:
+                    return await agent.tunnel.dial(host, port)
+                except StreamRefused as refused:
+                    if refused.reason is not Reason.GONE:
+                        raise
         raise StreamRefused(Reason.GONE, "no agent is connected")
 
-    async def environment(self) -> dict[str, str]:
-        """The environment of an agent's container. Raises TunnelLost."""
+    async def environment(self) -> dict[str, str] | None:
+        """The environment of an agent's container; None where no tunnel stays up long enough to ask."""
         for agent in self.live:
-            assert agent.tunnel is not None
-            answer = await agent.tunnel.ask("environment")
-            return dict(answer["environ"])
-        raise TunnelLost(Reason.GONE, "no agent is connected")
+            if agent.tunnel is not None:
+                with contextlib.suppress(TunnelLost):  # told as lost by its keeper; the next may answer
+                    return dict((await agent.tunnel.ask("environment"))["environ"])
+        return None
 
     def goodbye(self) -> None:
         """The session is over and everything is restored: no agent has to act."""
@@ -177,6 +183,8 @@ class Tunnels:
                 agent.tunnel, agent.armed, agent.round_trip = None, False, 0.0
                 self._pods.touch()
                 now = self._pods.by_name.get(pod)
+                if now is not None and now.over:
+                    return
                 starting = now is not None and not now.running and not now.ending
                 await asyncio.sleep(KNOCK_EVERY if starting else pause * random.uniform(0.5, 1.0))  # noqa: S311  no secret
                 pause = pause if starting else min(pause * 2, LONGEST_PAUSE)
@@ -218,15 +226,16 @@ class Tunnels:
         """Ask every agent at once; one that is lost meanwhile is asked again when it is back, or is gone for good."""
         async with asyncio.TaskGroup() as group:
             for agent in self.live:
-                group.create_task(self._ask(agent, action, fields), name=f"{action} {agent.pod}")
+                assert agent.tunnel is not None
+                asking = self._ask(agent, agent.tunnel, action, fields)
+                group.create_task(asking, name=f"{action} {agent.pod}")
 
-    async def _ask(self, agent: AgentTunnel, action: str, fields: dict[str, object]) -> None:
-        assert agent.tunnel is not None
+    async def _ask(self, agent: AgentTunnel, tunnel: Tunnel, action: str, fields: dict[str, object]) -> None:
         try:
-            await agent.tunnel.ask(action, fields)
-        except TunnelLost:
+            await tunnel.ask(action, fields)
+        except TunnelLost:  # also one that ended before this task began
             return
-        if action == "arm":
+        if action == "arm" and agent.tunnel is tunnel:
             agent.armed = True
             self._pods.touch()
 
