@@ -75,6 +75,19 @@ async def test_failing_writes_of_the_undo_are_told(orders: Scene) -> None:
 
 
 @pytest.mark.slow
+async def test_unseen_rollout_of_the_undo_is_told(orders: Scene) -> None:
+    """The template is back, but the way of its pods can't be followed: everything else is taken back all the same."""
+    async with orders.intercepting(ports=("8080",)) as running:
+        await running.until("connected")
+        await orders.fault(verb="list", resource="deployments", status=403)
+        await running.stop()
+    assert running.cancelled, running.error
+    assert any("can't be followed" in text for text in running.heard.texts("note"))
+    assert running.heard.names()[-1] == "restored"
+    await orders.expect_as_before()
+
+
+@pytest.mark.slow
 async def test_cut_port_forward_comes_back(orders: Scene) -> None:
     async with local() as port, orders.intercepting(ports=(f"{port}:8080",)) as running:
         await running.until("ready")

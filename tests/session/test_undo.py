@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from interceptor.errors import InterceptorError
@@ -57,8 +59,33 @@ async def test_nothing_runs_twice() -> None:
 async def test_bug_is_not_hidden() -> None:
     """What is no message for a person is raised as it is, and the other steps have run by then."""
     steps = Steps()
+    refused = InterceptorError("no right")
     steps.add("object")
+    steps.add("lease", refused)
     steps.add("swap", KeyError("spec"))
-    with pytest.raises(KeyError):
+    with pytest.raises(ExceptionGroup) as caught:
         await steps.undo.run()
+    assert [type(error) for error in caught.value.exceptions] == [KeyError, InterceptorError]
+    assert steps.ran == ["swap", "lease", "object"]
+
+
+async def test_task_groups_failure_is_told() -> None:
+    steps = Steps()
+    refused = InterceptorError("no right")
+    steps.add("object")
+    steps.add("swap", ExceptionGroup("tasks", [ExceptionGroup("inner", [refused])]))
+    assert [failure.error for failure in await steps.undo.run()] == [refused]
     assert steps.ran == ["swap", "object"]
+
+
+async def test_cancelled_undo_can_go_on() -> None:
+    steps = Steps()
+    steps.add("object")
+    steps.undo.add("swap", asyncio.Event().wait)  # type: ignore[arg-type]
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(steps.undo.run())
+        await asyncio.sleep(0)
+        task.cancel()
+    assert task.cancelled()
+    assert await steps.undo.run() == []
+    assert steps.ran == ["object"]
