@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, NotFound, PortForwardFailed, Unreachable
 from interceptor.session.events import Event, Teller
 from interceptor.session.pods import Pods
@@ -114,8 +113,8 @@ class Tunnels:
 
     @property
     def live(self) -> list[AgentTunnel]:
-        """Those that are up now."""
-        return [agent for agent in self.by_pod.values() if agent.tunnel is not None]
+        """Those that are up now; one that has just ended is not, also before its keeper was told."""
+        return [agent for agent in self.by_pod.values() if agent.tunnel is not None and not agent.tunnel.ended.done()]
 
     async def arm(self) -> None:
         """Let callers come: the agents' pods become ready, now and whenever one appears."""
