@@ -60,8 +60,8 @@ class Mux:
         session: str,
         user: MuxUser,
         *,
-        limits: Limits = Limits(),
-        silence: float = SILENCE,  # noqa: B008  immutable
+        limits: Limits = Limits(),  # noqa: B008  immutable
+        silence: float = SILENCE,
     ) -> None:
         self.poller = poller
         self.connection = Connection(role, session, limits=limits)
