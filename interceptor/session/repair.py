@@ -20,6 +20,7 @@ from interceptor.workload.names import lease_name, object_name
 from interceptor.workload.rollout import wait_rolled_out
 
 SIGN_OF_LIFE = 2.5  # seconds; a client renews every second
+LOOK_EVERY = 0.25
 ROLLOUT_TIME = 300.0
 
 
@@ -59,11 +60,14 @@ async def repair(wanted: str, typed: Access, teller: Teller) -> int:
 
 async def _refuse_if_alive(cluster: Cluster, namespace: str, name: str) -> None:
     """A holder whose Lease moves is alive: theirs to end."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + SIGN_OF_LIFE
     try:
         before = await cluster.get(LEASES, namespace, lease_name("Deployment", name))
-        await asyncio.sleep(SIGN_OF_LIFE)
-        now = await cluster.get(LEASES, namespace, lease_name("Deployment", name))
+        while loop.time() < deadline:
+            await asyncio.sleep(LOOK_EVERY)
+            now = await cluster.get(LEASES, namespace, lease_name("Deployment", name))
+            if before["metadata"]["resourceVersion"] != now["metadata"]["resourceVersion"]:
+                raise AlreadyIntercepted(name, now)
     except NotFound:
         return
-    if before["metadata"]["resourceVersion"] != now["metadata"]["resourceVersion"]:
-        raise AlreadyIntercepted(name, now)
