@@ -33,6 +33,19 @@ async def test_swap_is_refused(orders: Scene) -> None:
 
 
 @pytest.mark.slow
+async def test_look_can_fail(orders: Scene) -> None:
+    """Expired credentials, a look that is forbidden, a server that is out of order: said before anything has changed."""
+    for verb, resource, status in (("get", "deployments", 401), ("list", "pods", 403), ("get", "deployments", 500)):
+        await orders.fault(verb=verb, resource=resource, status=status)
+        async with orders.intercepting(ports=("8080",)) as running:
+            await running.ended()
+        await orders.api.ok("DELETE", "/faults")
+        assert running.error is not None
+        assert running.heard.events == []
+    await orders.expect_as_before()
+
+
+@pytest.mark.slow
 async def test_refused_object_undoes_the_rest(orders: Scene) -> None:
     for resource in ("jobs", "leases", "secrets", "roles", "rolebindings", "serviceaccounts"):
         await orders.fault(verb="create", resource=resource, status=403, count=1)

@@ -77,6 +77,16 @@ async def test_interrupted_start_is_undone(orders: Scene, event: str) -> None:
     await orders.serves("cluster 8080")
 
 
+async def test_interrupted_look_tells_nothing(orders: Scene) -> None:
+    await orders.fault(verb="list", resource="services", delay=5.0)
+    async with orders.intercepting(ports=("8080",)) as running:
+        await orders.api.eventually(orders.hits, lambda hits: hits == [1])
+        await running.stop()
+    assert running.cancelled
+    assert running.heard.events == []
+    await orders.expect_as_before()
+
+
 async def test_interrupted_set_up_is_undone(orders: Scene) -> None:
     """Ctrl-C while the session's objects are being created: each that exists goes with the first."""
     await orders.fault(verb="create", resource="secrets", delay=5.0)
@@ -182,6 +192,20 @@ async def test_waits_for_the_local_process(orders: Scene) -> None:
     async with orders.intercepting(ports=(f"{port}:8080",), hold=30.0) as running:
         await running.until("waiting", f"nothing listens on 127.0.0.1:{port} yet")
         assert await orders.ask() == "cluster 8080"
+        async with local(port=port):
+            await running.until("ready")
+            assert await orders.ask() == "here"
+            await running.stop()
+    await orders.expect_as_before()
+
+
+@pytest.mark.slow
+async def test_later_than_hold_is_not_ready(orders: Scene) -> None:
+    """After the wait the agents take over all the same; ready is said only when the whole way works."""
+    port = free_port()
+    async with orders.intercepting(ports=(f"{port}:8080",), hold=0.2) as running:
+        told = await running.until("waiting", "pod orders-")
+        assert str(port) in told.text
         async with local(port=port):
             await running.until("ready")
             assert await orders.ask() == "here"
