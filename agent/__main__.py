@@ -44,10 +44,15 @@ def main() -> int:
     listeners = [Listener(poller, config.bind, port, functools.partial(inbound.arrived, port)) for port in config.ports]
     tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
     drain = Drain(poller, inbound, tunnels, [*listeners, tunnel_listener])
-    health = Health(poller, lambda: tunnels.armed and not drain.begun)
+    health = Health(poller, lambda: tunnels.armed and not drain.begun, lambda: drain.begun)
     tunnels.on_armed = health.look_again
     Listener(poller, config.bind, config.health_port, health.arrived)
-    on_signal(poller, drain.begin)
+
+    def begin_end() -> None:
+        drain.begin()
+        health.look_again()
+
+    on_signal(poller, begin_end)
     guard.start()
     say(f"session {config.session}: listening on {', '.join(map(str, config.ports))}")
     poller.run()

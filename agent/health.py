@@ -2,7 +2,8 @@
 
 The swap points every probe here. Readiness follows the session: a pod gets traffic once its tunnel is armed, keeps it
 while the tunnel is away (callers wait), and loses it when the pod ends. A readiness probe that comes too early is not
-refused but answered when the time has come: the kubelet would ask again only a second later.
+refused but answered when the time has come: the kubelet would ask again only a second later. In a pod that ends, that
+time won't come: there it is refused at once.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ MOST_HEAD = 4096
 class Health:
     """`/ready` by `is_ready`; `/live` and `/started` are true while the loop runs."""
 
-    def __init__(self, poller: Poller, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, poller: Poller, is_ready: Callable[[], bool], is_ending: Callable[[], bool]) -> None:
         self._poller = poller
         self._is_ready = is_ready
+        self._is_ending = is_ending
         self._open: dict[_Request, None] = {}  # in the order in which they came
 
     def arrived(self, sock: socket.socket, _: tuple[str, int]) -> None:
@@ -36,11 +38,11 @@ class Health:
     def look_again(self) -> None:
         """Readiness may have changed: answer the probes that wait for it."""
         for request in [request for request in self._open if request.waits]:
-            if self._is_ready():
+            if self._is_ready() or self._is_ending():
                 request.end()
 
     def _may_wait(self, head: bytes) -> bool:
-        return _path(head) == b"/ready" and not self._is_ready()
+        return _path(head) == b"/ready" and not (self._is_ready() or self._is_ending())
 
     def _answer(self, request: _Request, head: bytes) -> bytes:
         del self._open[request]

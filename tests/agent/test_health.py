@@ -21,8 +21,8 @@ class Pod:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.ready = False
-        self.health = Health(bench.poller, lambda: self.ready)
+        self.ready = self.ending = False
+        self.health = Health(bench.poller, lambda: self.ready, lambda: self.ending)
         self.listener = Listener(bench.poller, "127.0.0.1", 0, self.health.arrived)
         self.address = self.listener._sock.getsockname()
 
@@ -111,12 +111,20 @@ def test_others_pass_one_that_waits(pod: Pod) -> None:
     assert pod.waits(early)
 
 
-def test_ending_pod_is_refused_after_its_time(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health_module, "READY_WAIT", 0.1)
+def test_ending_pod_is_refused_at_once(pod: Pod) -> None:
     pod.ready = True
     assert pod.answer(pod.probe()) == OK
-    pod.ready = False  # the pod drains
+    pod.ready, pod.ending = False, True  # the pod drains
     assert pod.answer(pod.probe()) == NOT_READY
+    assert pod.answer(pod.probe("/live")) == OK
+
+
+def test_end_of_the_pod_ends_the_wait(pod: Pod) -> None:
+    early = pod.probe()
+    assert pod.waits(early)
+    pod.ending = True
+    pod.health.look_again()
+    assert pod.answer(early) == NOT_READY
 
 
 def test_head_may_come_in_pieces(pod: Pod) -> None:
