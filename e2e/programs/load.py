@@ -39,6 +39,19 @@ async def one(number: int, url: str, patience: float) -> None:
     print(f"{started:.3f} {(time.monotonic() - clock) * 1000:.1f} {status} {text}", flush=True)
 
 
+async def reachable(url: str, within: float = 15.0) -> None:
+    """Begin once the Service answers at all: the node's proxy learns of a new one a moment after its pods are ready."""
+    split = urlsplit(url)
+    async with asyncio.timeout(within):
+        while True:
+            try:
+                await get(split.hostname or "", split.port or 80, split.path)
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
@@ -49,6 +62,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, end.set)
+    await reachable(options.url)
     first, number = loop.time(), 0
     async with asyncio.TaskGroup() as requests:
         while not end.is_set():
