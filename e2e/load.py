@@ -76,12 +76,16 @@ class Load(Process):
         time.sleep(seconds)
 
     def finish(self) -> "Report":
-        """End the pod's program and return all it saw; every request it started is in there."""
+        """End the pod's program and return all it saw; every request it started is in there.
+
+        Only what came before the first answer is left out: there the node's proxy had not heard of the Service yet.
+        """
         self.kubectl("exec", self.name, "--", "kill", "-TERM", "1")
         said = self.wait_line(lambda line: line.text.startswith("end "), 40, "end of the load pod")
         found = sorted(self.answers, key=lambda a: a.at)
         assert len(found) == int(said.text.split()[1]), "the log of the load pod has holes"
-        return Report(found)
+        first = next((n for n, one in enumerate(found) if one.status == 200), 0)
+        return Report(found[first:])
 
 
 class Report(list[Answer]):

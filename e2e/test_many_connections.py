@@ -1,5 +1,7 @@
 """Scenario 19: a thousand connections at once, with and without somebody listening here."""
 
+import time
+
 from e2e.scene import Scene, free_port
 
 
@@ -46,7 +48,7 @@ def test_restart_of_process_is_bridged(scene: Scene) -> None:
     first = scene.local("FIRST")
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{first.port}:8080")
-        load.wait_steady("FIRST")
+        steady = load.wait_steady("FIRST").at
         first.close()
         load.run_for(3)
         scene.local("SECOND", port=first.port)
