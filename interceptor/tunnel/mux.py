@@ -25,8 +25,6 @@ PING_EVERY = 1.0  # seconds
 SILENCE = 5.0  # without a byte: the path is gone, whatever TCP hopes
 GREETING_TIME = 10.0  # from the first byte to the peer's HELLO
 ENOUGH = 16 * 1024  # a message with less room than this goes out before more is read
-LONE_FRAMES = 4  # small frames within ...
-LONE_SECONDS = 0.0003  # ... this are sent one by one (performance.md, 6: as fast as never batching, as cheap)
 MOST_PARTS = 64  # pieces in one system call
 MOST_HELD = 64 * 1024 * 1024  # bytes held for all slow sockets of one tunnel together
 
@@ -77,8 +75,6 @@ class Mux:
         self._waiting: dict[Relay, None] = {}  # would read if the link were not full, first come first
         self._paced: dict[Relay, None] = {}  # would read on if less were on its way
         self._flush_asked = False
-        self._lone_since = 0.0
-        self._lone = 0  # small frames since then
         self._greeted = False
         self._ended = False
         self._timer: Timer | None = None
@@ -175,17 +171,6 @@ class Mux:
         if not self._flush_asked:
             self._flush_asked = True
             self.poller.call_soon(self.flush)
-
-    def flush_adaptively(self) -> None:
-        """Send at once while little happens, for latency; once many small frames come, let them wait for each other."""
-        now = self.poller.now()
-        if now - self._lone_since > LONE_SECONDS:
-            self._lone_since, self._lone = now, 0
-        self._lone += 1
-        if self._lone <= LONE_FRAMES:
-            self.flush()
-        else:
-            self.flush_soon()
 
     def flush(self) -> None:
         """Send what is queued, unless the link is full: the protocol bounds what a peer that reads nothing makes wait."""

@@ -171,7 +171,7 @@ class Relay:
             if mux.connection.waiting > BATCH:
                 mux.flush()
             else:
-                mux.flush_adaptively()
+                mux.flush_soon()
             return
         mux.send_direct(self.number, size)
 

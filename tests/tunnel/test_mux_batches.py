@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from interceptor.tunnel import mux as mux_module
-from interceptor.tunnel.mux import ENOUGH, LONE_FRAMES, MOST_PARTS
+from interceptor.tunnel.mux import ENOUGH, MOST_PARTS
 from interceptor.tunnel.pace import START
 from interceptor.tunnel.relay import BURST, Relay
 from interceptor.wire.connection import Connection, Role
@@ -177,35 +176,6 @@ def test_bulk_fills_whole_messages(scene: Scene) -> None:
     scene.hear()
     assert bytes(scene.heard[relay.number]) == sent
     assert max(map(len, scene.notebook.messages)) <= MAX_PAYLOAD + HEADER_SIZE
-
-
-def test_few_frames_leave_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first ones do not wait for the end of the pass, those after them share it."""
-    monkeypatch.setattr(mux_module, "LONE_SECONDS", 60.0)
-    mux, messages = scene.agent.mux, scene.notebook.messages
-    mux._lone_since, mux._lone = 0.0, 0
-    for number in range(LONE_FRAMES):
-        mux.connection.control({"number": number})
-        mux.flush_adaptively()
-        assert len(messages) == number + 1
-    for number in range(10):
-        mux.connection.control({"number": number})
-        mux.flush_adaptively()
-    assert len(messages) == LONE_FRAMES
-    scene.bench.idle()
-    assert len(messages) == LONE_FRAMES + 1
-
-
-def test_pause_makes_frames_lone_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mux_module, "LONE_SECONDS", -1.0)  # any pause is long enough
-    mux, messages = scene.agent.mux, scene.notebook.messages
-    for number in range(3 * LONE_FRAMES):
-        mux.connection.control({"number": number})
-        mux.flush_adaptively()
-        assert len(messages) == number + 1
-
-
-# --- in --------------------------------------------------------------------------------------------------------
 
 
 def test_pieces_share_a_write(scene: Scene) -> None:
