@@ -15,7 +15,7 @@ class Limits(NamedTuple):
     """Bytes, except `streams`."""
 
     window: int = 256 * 1024  # a stream's first credit: enough for 1 ms at 250 MB/s
-    largest_window: int = 2 * 1024 * 1024  # full speed at 30 ms x 12.5 MB/s twice over (performance.md, 4)
+    largest_window: int = 1024 * 1024  # full speed at 30 ms x 12.5 MB/s twice over (performance.md, 4)
     growth: int = 24 * 1024 * 1024  # all growth above first windows together
     streams: int = 20_000  # opened by the peer and alive at once
     control: int = 4 * 1024 * 1024  # one CONTROL message; an environment may hold 2 MB
