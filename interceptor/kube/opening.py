@@ -23,7 +23,7 @@ from interceptor.wire.tls import TlsLayer
 
 READ = 64 * 1024
 ANSWER_LIMIT = 64 * 1024
-# Enough that the kernel always has something to send; more would only queue bulk ahead of small frames (measured).
+# As much as the tunnel's pace has on its way: with 64 KiB each message went out in pieces, at twice the CPU (measured).
 NOTSENT_LOWAT = 1024 * 1024
 _TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", {"linux": 25, "darwin": 0x201}.get(sys.platform))
 

@@ -37,7 +37,7 @@ _ACCEPT_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 class PortForward:
     """An open port-forward. Whoever holds it closes `sock`.
 
-    The socket is non-blocking, with TCP_NODELAY set and TCP_NOTSENT_LOWAT at 64 KiB where the platform has it. `layers`
+    The socket is non-blocking, with TCP_NODELAY set and TCP_NOTSENT_LOWAT at 1 MiB where the platform has it. `layers`
     are outermost first. `early` is payload that came with the answer: nearly always empty.
     """
 

@@ -121,7 +121,7 @@ async def test_socket_is_tuned(access: Accesses, server: ApiServer) -> None:
         sock = talk.forward.sock
         assert sock.gettimeout() == 0
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert sock.getsockopt(socket.IPPROTO_TCP, 25) == 65536  # TCP_NOTSENT_LOWAT on Linux
+        assert sock.getsockopt(socket.IPPROTO_TCP, 25) == 1024 * 1024  # TCP_NOTSENT_LOWAT on Linux
 
 
 async def test_first_words_of_the_pod_are_kept(access: Accesses, server: ApiServer) -> None:
