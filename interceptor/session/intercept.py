@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 from interceptor.errors import InterceptorError
-from interceptor.kube import Cluster, load_access
+from interceptor.kube import Cluster
 from interceptor.sandbox.environment import compose, for_file, write_env_file
 from interceptor.sandbox.process import run_command
 from interceptor.sandbox.proxy import Proxy
+from interceptor.session.access import open_cluster
 from interceptor.session.environment import environment_of
 from interceptor.session.events import Event, Teller
 from interceptor.session.keeper import Keeper
@@ -44,16 +45,9 @@ async def intercept(options: InterceptOptions, teller: Teller) -> int:
 
     Without COMMAND it serves until cancelled. Raises InterceptorError for everything a person can mend.
     """
-    typed = options.access
-    access = load_access(
-        typed.kubeconfig,
-        typed.context,
-        namespace=typed.namespace,
-        as_user=typed.as_user or "",
-        as_groups=typed.as_groups,
-    )
+    client = open_cluster(options.access)
     began = time.monotonic()
-    async with Cluster(access) as cluster:
+    async with client as cluster:
         with teller.busy(f"looking at {options.target}"):
             plan = await look(cluster, options)
         details = details_of(plan)

@@ -62,16 +62,13 @@ class Pods:
         self._container = container
         self._changed = asyncio.Event()
         self.by_name: dict[str, Pod] = {}
-        self.synced = False
 
     async def watch(self) -> None:
         """Follow the cluster until cancelled."""
         async for event in self._cluster.watch(PODS, self._namespace, label_selector=self._query):
-            if event.type == "SYNCED":
-                self.synced = True
-            elif event.type == "DELETED":
+            if event.type == "DELETED":
                 self.by_name.pop(event.object["metadata"]["name"], None)
-            else:
+            elif event.type != "SYNCED":
                 pod = Pod.of(event.object, self._container)
                 self.by_name[pod.name] = pod
             self.touch()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from interceptor.kube import Cluster, NotFound, load_access
+from interceptor.kube import Cluster, NotFound
 from interceptor.kube.resources import JOBS, LEASES
+from interceptor.session.access import open_cluster
 from interceptor.session.events import Event, Teller
 from interceptor.session.options import Access
 from interceptor.swap import record_of
@@ -26,15 +27,9 @@ ROLLOUT_TIME = 300.0
 
 async def repair(wanted: str, typed: Access, teller: Teller) -> int:
     """Restore one workload; 0 also when there was nothing to do. Refuses while the holder's client lives."""
-    access = load_access(
-        typed.kubeconfig,
-        typed.context,
-        namespace=typed.namespace,
-        as_user=typed.as_user or "",
-        as_groups=typed.as_groups,
-    )
+    client = open_cluster(typed)
     began = time.monotonic()
-    async with Cluster(access) as cluster:
+    async with client as cluster:
         workload = await target.resolve(cluster, cluster.namespace, wanted)
         name, namespace = workload["metadata"]["name"], cluster.namespace
         record = record_of(workload)
