@@ -48,11 +48,13 @@ class Process:
             reader.start()
 
     def _read(self, pipe: IO[str], source: str) -> None:
-        for text in pipe:
-            line = Line(time.time(), source, text.rstrip("\n"))
-            with self._news:
-                self.lines.append(line)
-                self._news.notify_all()
+        # Closed here and nowhere else: what a killed client leaves running may hold the other end beyond `close`.
+        with pipe:
+            for text in pipe:
+                line = Line(time.time(), source, text.rstrip("\n"))
+                with self._news:
+                    self.lines.append(line)
+                    self._news.notify_all()
         with self._news:
             self._news.notify_all()
 
@@ -120,9 +122,6 @@ class Process:
                 self._child.wait(10)
         for reader in self._readers:
             reader.join(2)
-        for pipe in (self._child.stdout, self._child.stderr):
-            if pipe and not any(reader.is_alive() for reader in self._readers):
-                pipe.close()
 
     def __enter__(self) -> Self:
         return self
