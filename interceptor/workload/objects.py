@@ -19,9 +19,12 @@ from urllib.parse import quote
 from interceptor.kube import resources
 from interceptor.kube.resources import Resource
 from interceptor.swap import SESSION_ANNOTATION
+from interceptor.workload.kinds import DEPLOYMENT, POD, Kind, WorkloadRef
 from interceptor.workload.names import lease_name, object_name
 
 Object = dict[str, Any]
+
+OURS = "app.kubernetes.io/managed-by=interceptor"  # selects everything that sessions create
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,12 @@ class SessionNames:
     session: str
     namespace: str
     workload: str
-    resource: Resource = resources.DEPLOYMENTS
+    kind: Kind = DEPLOYMENT
+
+    @property
+    def ref(self) -> WorkloadRef:
+        """The workload, and where its swap is written."""
+        return WorkloadRef(self.kind, self.namespace, self.workload, self.object if self.kind is POD else "")
 
     @property
     def object(self) -> str:
@@ -41,7 +49,7 @@ class SessionNames:
     @property
     def lease(self) -> str:
         """The Lease's name."""
-        return lease_name(self.resource.kind, self.workload)
+        return lease_name(self.kind.resource.kind, self.workload)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -103,7 +111,7 @@ def service_account(names: SessionNames, owner: Object) -> Object:
 def role(names: SessionNames, owner: Object) -> Object:
     """The least that an agent needs to put the workload back when the client is gone."""
     rules = [
-        _rule(names.resource, names.workload, "get", "patch"),
+        _rule(names.ref.resource, names.ref.object, "get", "patch"),
         _rule(resources.LEASES, names.lease, "get"),
         _rule(resources.JOBS, names.object, "get", "delete"),
         # To hand callers over to the restored pods; their names are not known beforehand.
@@ -150,7 +158,7 @@ def config(
         "silent_after": silent_after,
         "guard": guard,
         "holder": holder,
-        "workload": names.resource.path(names.namespace, names.workload),
+        "workload": names.ref.resource.path(names.namespace, names.ref.object),
         "lease": resources.LEASES.path(names.namespace, names.lease),
         "owner": resources.JOBS.path(names.namespace, names.object),
         "pods": f"{resources.PODS.path(names.namespace)}?labelSelector={quote(selector, safe='')}",
