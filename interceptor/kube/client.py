@@ -58,10 +58,17 @@ class Cluster:
         return await self._json(Request("GET", resource.path(namespace, name, subresource), call))
 
     async def list(
-        self, resource: Resource, namespace: str | None, *, label_selector: str = "", field_selector: str = ""
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
     ) -> Listing:
-        """Read all objects of a namespace, or of all namespaces."""
-        return await list_objects(self._transport, resource, namespace, _selectors(label_selector, field_selector))
+        """Read all objects of a namespace, or of all namespaces; with `metadata_only` neither spec nor status need come."""
+        selectors = _selectors(label_selector, field_selector)
+        return await list_objects(self._transport, resource, namespace, selectors, metadata_only=metadata_only)
 
     def watch(
         self, resource: Resource, namespace: str | None, *, label_selector: str = "", field_selector: str = ""
@@ -128,12 +135,14 @@ class Cluster:
         *,
         propagation: str = "Background",
         uid: str | None = None,
+        version: str | None = None,
         grace: int | None = None,
     ) -> None:
-        """Delete an object; with `uid`, only if it is still that very one (else Conflict)."""
+        """Delete an object; only if it is still that very one (`uid`), or even at that resourceVersion, else Conflict."""
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
+        conditions = {key: value for key, value in (("uid", uid), ("resourceVersion", version)) if value is not None}
+        if conditions:
+            options["preconditions"] = conditions
         if grace is not None:
             options["gracePeriodSeconds"] = grace
         call = Call("delete", resource, namespace or "", name)

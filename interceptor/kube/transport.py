@@ -33,6 +33,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = "application/json"
+    accept: str = "application/json"
 
 
 class Transport:
@@ -127,7 +128,7 @@ class Transport:
     async def _send(
         self, request: Request, data: bytes | None, credential: Credential, limits: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        headers = [*self.access.headers(credential), ("Accept", "application/json")]
+        headers = [*self.access.headers(credential), ("Accept", request.accept)]
         if data is not None:
             headers.append(("Content-Type", request.content_type))
         return await self._session.request(
