@@ -10,7 +10,8 @@ import pytest
 
 from e2e.kubectl import Kubectl
 from interceptor.kube import Cluster, resources
-from interceptor.workload.lease import AlreadyIntercepted, HeldLease, LostLease, acquire
+from interceptor.workload.lease import HeldLease, LostLease, acquire
+from interceptor.workload.life import AlreadyIntercepted
 from interceptor.workload.objects import SessionNames, job, lease, owner_reference
 
 

@@ -86,6 +86,11 @@ class Port(click.ParamType[str]):
         return text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535
 
 
+def all_namespaces_option(command: Decorated) -> Decorated:
+    """Give a command kubectl's `-A`."""
+    return click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")(command)
+
+
 def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add kubectl's options for which cluster, as whom; they arrive as the fields of `session.options.Access`."""
     for option in (

@@ -1,68 +1,167 @@
-"""Takes back a swap whose client is gone, from what is stored in the cluster alone; `interceptor restore` calls it.
+"""Takes back what nobody looks after any more, from what is stored in the cluster alone; `interceptor restore` calls it.
 
-For the cases that no agent heals: a session without a guard, agents that never started, a cluster that was down.
+For the cases that no agent heals: a session without a guard, agents that never started, a cluster that was down. A
+holder whose client lives is refused, unless forced: it sees the swap go, ends by itself and says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
-from interceptor.kube import Cluster, NotFound
+from interceptor.errors import InterceptorError
+from interceptor.kube import Cluster, Conflict, Forbidden, NotFound
 from interceptor.kube.resources import JOBS, LEASES
+from interceptor.session import holdings
 from interceptor.session.access import open_cluster
 from interceptor.session.events import Event, Teller
+from interceptor.session.holdings import Holding
 from interceptor.session.options import Access
 from interceptor.swap import record_of
-from interceptor.workload import target
+from interceptor.workload import life, target
 from interceptor.workload.change import forget_revision, undo_swap
-from interceptor.workload.lease import AlreadyIntercepted
+from interceptor.workload.kinds import WorkloadRef, ref_of
 from interceptor.workload.names import lease_name, object_name
 from interceptor.workload.rollout import wait_rolled_out
 
-SIGN_OF_LIFE = 2.5  # seconds; a client renews every second
-LOOK_EVERY = 0.25
 ROLLOUT_TIME = 300.0
+AT_ONCE = 4  # workloads that are restored beside each other
+
+_FORCE = "ask them to stop; `interceptor restore --force` takes it from them"
 
 
-async def repair(wanted: str, typed: Access, teller: Teller) -> int:
-    """Restore one workload; 0 also when there was nothing to do. Refuses while the holder's client lives."""
-    client = open_cluster(typed)
-    began = time.monotonic()
-    async with client as cluster:
-        workload = await target.resolve(cluster, cluster.namespace, wanted)
-        name, namespace = workload["metadata"]["name"], cluster.namespace
-        record = record_of(workload)
-        if record is None:
-            teller.tell(Event("note", f"deploy/{name} is not intercepted: nothing to restore"))
+class StillHeld(InterceptorError):
+    """Its holder's client lives: theirs to end."""
+
+    def __init__(self, holding: Holding) -> None:
+        super().__init__(
+            f"{holding.workload} is held by {holding.holder} since {holding.since}, and their client lives", hint=_FORCE
+        )
+
+
+async def repair(wanted: str, typed: Access, teller: Teller, *, force: bool = False) -> int:
+    """Restore one workload; 0 also when there was nothing to do."""
+    async with open_cluster(typed) as cluster:
+        with teller.busy(f"looking at {wanted}"):
+            holding = await _one(cluster, wanted, force)
+        if not holding.session:
+            teller.tell(Event("note", f"{holding.workload} is not intercepted: nothing to restore"))
             return 0
-        with teller.busy(f"listening for {record.holder}"):
-            await _refuse_if_alive(cluster, namespace, name)
-        undone = await undo_swap(cluster, namespace, name, record.session)
-        with teller.busy("waiting for the restored pods"):
-            await wait_rolled_out(cluster, namespace, name, within=ROLLOUT_TIME)
-        await forget_revision(cluster, namespace, workload, record.session)
-        try:
-            await cluster.delete(JOBS, namespace, object_name(record.session))
-        except NotFound:
-            teller.tell(Event("note", "the session's objects were gone already"))
-        text = f"deploy/{name} is as it was before {record.holder} intercepted it"
-        if undone.kept:
-            text += f", but for what others changed: {', '.join(undone.kept)}"
-        teller.tell(Event("restored", text, time.monotonic() - began, {"kept": undone.kept, "session": record.session}))
+        await _restore(cluster, holding, teller, force)
         return 0
 
 
-async def _refuse_if_alive(cluster: Cluster, namespace: str, name: str) -> None:
-    """A holder whose Lease moves is alive: theirs to end."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + SIGN_OF_LIFE
-    try:
-        before = await cluster.get(LEASES, namespace, lease_name("Deployment", name))
-        while loop.time() < deadline:
-            await asyncio.sleep(LOOK_EVERY)
-            now = await cluster.get(LEASES, namespace, lease_name("Deployment", name))
-            if before["metadata"]["resourceVersion"] != now["metadata"]["resourceVersion"]:
-                raise AlreadyIntercepted(name, now)
-    except NotFound:
+async def repair_all(typed: Access, teller: Teller, *, everywhere: bool = False, force: bool = False) -> int:
+    """Restore every workload of the namespace (or of all), and remove what sessions left. Goes on after a refusal."""
+    async with open_cluster(typed) as cluster:
+        with teller.busy("listening for the holders"):
+            found = await holdings.find(cluster, None if everywhere else cluster.namespace)
+        for text in found.unknown:
+            teller.tell(Event("note", f"not seen: {text}"))
+        if not found.sessions:
+            teller.tell(Event("note", "nothing is intercepted: nothing to restore"))
+            return 0
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(holding: Holding) -> InterceptorError | None:
+            async with gate:
+                try:
+                    await _restore(cluster, holding, teller, force)
+                except InterceptorError as error:
+                    teller.tell(Event("note", f"{holding.namespace}: {error}"))
+                    return error
+            return None
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(holding), name=f"restore {holding.session}") for holding in found.sessions]
+        failed = [error for task in tasks if (error := task.result()) is not None]
+        if failed:
+            what = "; ".join(error.message for error in failed)
+            raise InterceptorError(f"{len(failed)} of {len(tasks)} were not restored: {what}", hint=failed[0].hint)
+        return 0
+
+
+async def _one(cluster: Cluster, wanted: str, force: bool) -> Holding:
+    """What the cluster knows about one workload's session; no session where there is none."""
+    workload = await target.resolve(cluster, cluster.namespace, wanted)
+    record = record_of(workload)
+    ref = ref_of(workload, cluster.namespace, record.session if record is not None else "")
+    holding = Holding(cluster.namespace, ref.session, ref)
+    if record is not None:
+        holding.swapped, holding.holder, holding.since = True, record.holder, record.since
+    name = lease_name(ref.kind.resource.kind, ref.name)
+    for watched in await life.signs_of_life(cluster, cluster.namespace, name=name):
+        session = life.session_of(watched.lease)
+        if not holding.session:  # nothing was swapped, or no longer: what is left of the session
+            holding.session = session or ref.name
+            holding.holder, holding.since = life.holder_of(watched.lease), life.since_of(watched.lease)
+        if session in ("", holding.session):
+            holding.lease, holding.alive = watched.lease, watched.alive
+        elif watched.alive and not force:  # somebody is taking it over
+            raise life.AlreadyIntercepted(watched.lease, hint=_FORCE)
+    return holding
+
+
+async def _restore(cluster: Cluster, holding: Holding, teller: Teller, force: bool) -> None:
+    """Put back one workload and remove its session."""
+    began = time.monotonic()
+    if holding.alive and not force:
+        raise StillHeld(holding)
+    if holding.damaged:
+        raise InterceptorError(f"{holding.workload}: {holding.leftover}", hint="put it back from its manifest")
+    kept: list[str] = []
+    if holding.swapped:
+        assert holding.ref is not None
+        undone = await undo_swap(cluster, holding.namespace, holding.ref.name, holding.session)
+        kept = undone.kept
+        if undone.outcome == "restored":
+            await _see_exchanged(cluster, holding.ref, teller)
+    elif holding.job is None and holding.lease is None:
+        pods = ", ".join(sorted(holding.pods))
+        teller.tell(Event("note", f"session {holding.session} left only pods, which their workload replaces: {pods}"))
         return
+    await _remove_session(cluster, holding, teller)
+    details: dict[str, object] = {
+        "namespace": holding.namespace,
+        "workload": holding.workload,
+        "session": holding.session,
+        "kept": kept,
+    }
+    teller.tell(Event("restored", _words(holding, kept), time.monotonic() - began, details))
+
+
+def _words(holding: Holding, kept: list[str]) -> str:
+    if not holding.swapped:
+        return f"what session {holding.session} left was removed; {holding.workload} was not swapped"
+    text = f"{holding.workload} is as it was before {holding.holder} intercepted it"
+    return f"{text}, but for what others changed: {', '.join(kept)}" if kept else text
+
+
+async def _see_exchanged(cluster: Cluster, ref: WorkloadRef, teller: Teller) -> None:
+    """Wait for the restored pods. That they don't come up is told, and no reason to keep the session's objects."""
+    try:
+        with teller.busy(f"waiting for the restored pods of {ref.title}"):
+            await wait_rolled_out(cluster, ref.namespace, ref.name, within=ROLLOUT_TIME)
+        workload = await cluster.get(ref.kind.resource, ref.namespace, ref.name)
+        await forget_revision(cluster, ref.namespace, workload, ref.session)
+    except NotFound:
+        return  # deleted meanwhile
+    except InterceptorError as error:
+        teller.tell(Event("note", f"{ref.title} is restored, but its pods are not all up: {error}"))
+
+
+async def _remove_session(cluster: Cluster, holding: Holding, teller: Teller) -> None:
+    """The session object with what it owns; the Lease by itself too, where nothing owns it any more."""
+    try:
+        await cluster.delete(JOBS, holding.namespace, object_name(holding.session))
+    except NotFound:
+        if holding.swapped:
+            teller.tell(Event("note", "the session's objects were gone already"))
+    except Forbidden as error:
+        teller.tell(Event("note", f"the session's objects stay: {error}"))
+    if holding.lease is not None:
+        metadata = holding.lease["metadata"]
+        version = None if holding.alive else metadata["resourceVersion"]  # never one that somebody took meanwhile
+        with suppress(NotFound, Conflict, Forbidden):
+            await cluster.delete(LEASES, holding.namespace, metadata["name"], uid=metadata["uid"], version=version)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interceptor.kube import resources
+from interceptor.workload.names import lease_name, object_name
 
 if TYPE_CHECKING:
     from interceptor.kube.resources import Resource
@@ -68,12 +69,12 @@ def replicas_of(workload: Object) -> int:
 
 @dataclass(frozen=True)
 class WorkloadRef:
-    """One workload. `carrier` is the ReplicaSet that stands in for a bare pod while a session has it."""
+    """One workload, and the session that has it or is about to: a bare pod's stand-in is named after it."""
 
     kind: Kind
     namespace: str
     name: str
-    carrier: str = ""
+    session: str = ""
 
     @property
     def title(self) -> str:
@@ -88,9 +89,19 @@ class WorkloadRef:
     @property
     def object(self) -> str:
         """The name of the object that carries the swap and its record."""
-        return self.carrier if self.kind is POD else self.name
+        return object_name(self.session) if self.kind is POD else self.name
 
 
-def ref_of(workload: Object, namespace: str) -> WorkloadRef:
-    """The reference to a workload in hand; a bare pod's has no carrier yet."""
-    return WorkloadRef(kind_of(workload), namespace, workload["metadata"]["name"])
+def ref_of(workload: Object, namespace: str, session: str = "") -> WorkloadRef:
+    """The reference to a workload in hand."""
+    return WorkloadRef(kind_of(workload), namespace, workload["metadata"]["name"], session)
+
+
+def ref_from_lease(name: str, namespace: str, session: str = "") -> WorkloadRef | None:
+    """The workload that a Lease of ours locks; None where its name was too long to tell."""
+    for kind in KINDS:
+        prefix = lease_name(kind.resource.kind, "")
+        if name.startswith(prefix):
+            found = WorkloadRef(kind, namespace, name.removeprefix(prefix), session)
+            return found if lease_name(kind.resource.kind, found.name) == name else None
+    return None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from interceptor.errors import InterceptorError
 from interceptor.kube import resources
 from interceptor.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, Unreachable
+from interceptor.workload.life import AlreadyIntercepted, holder_of
 from interceptor.workload.objects import SessionNames, micro_time
 from interceptor.workload.objects import lease as lease_body
 
@@ -24,34 +25,18 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 LEASE_SECONDS = 15
+# Until the first agent is connected: then nobody is there who could see the client die, and the agent that starts has
+# nothing but the Lease to judge by (agent/watchdog.py weighs it).
+START_SECONDS = 2
+SILENCE = 5.0  # seconds of silence before a lock is taken from its holder, even where it says less
 _RENEW_EVERY = 1.0
+_RENEW_EVERY_AT_START = START_SECONDS / 4
 _RENEW_WITHIN = 3.0  # a request that hangs must not keep the next from getting through
 _LOOK_EVERY = 0.5
 
 
-class AlreadyIntercepted(InterceptorError):
-    """Somebody else's client holds the workload, and it lives."""
-
-    def __init__(self, workload: str, found: Object) -> None:
-        super().__init__(
-            f"deploy/{workload} is already intercepted by {holder_of(found)} since {since_of(found)}",
-            hint="ask them to stop, or choose another workload",
-        )
-
-
 class LostLease(InterceptorError):
     """The lock is no longer ours: the agents undid the swap, or somebody else removed or took it."""
-
-
-def holder_of(found: Object) -> str:
-    """Who holds it, without the session's name."""
-    return str(found["spec"].get("holderIdentity") or "somebody").rpartition("/")[0] or "somebody"
-
-
-def since_of(found: Object) -> str:
-    """Since when, as people read it, by the holder's clock."""
-    text = found["spec"].get("acquireTime") or found["metadata"].get("creationTimestamp")
-    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 class HeldLease:
@@ -62,13 +47,22 @@ class HeldLease:
         self._names = names
         self._uid: str = created["metadata"]["uid"]
         self._holder: str = created["spec"]["holderIdentity"]
+        self._settled = asyncio.Event()
+        self._start_seconds: int = created["spec"]["leaseDurationSeconds"]
         self.renewed_at = asyncio.get_running_loop().time()
 
+    def settle(self) -> None:
+        """The first agent is connected: from now on the Lease lasts LEASE_SECONDS."""
+        self._settled.set()
+
     async def keep(self) -> NoReturn:
-        """Renew every second until cancelled. Raises LostLease; an API server out of reach is waited for."""
+        """Renew every second, at the start more often, until cancelled.
+
+        Raises LostLease; an API server out of reach is waited for.
+        """
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_RENEW_EVERY)
+            await self._pause()
             try:
                 async with asyncio.timeout(_RENEW_WITHIN):
                     await self._renew()
@@ -80,11 +74,21 @@ class HeldLease:
                 continue
             self.renewed_at = loop.time()
 
+    async def _pause(self) -> None:
+        if self._settled.is_set():
+            await asyncio.sleep(_RENEW_EVERY)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_RENEW_EVERY_AT_START):
+                await self._settled.wait()  # then renewed at once, for long
+
     async def _renew(self) -> None:
+        seconds = LEASE_SECONDS if self._settled.is_set() else self._start_seconds
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": self._uid},
             {"op": "test", "path": "/spec/holderIdentity", "value": self._holder},
             {"op": "add", "path": "/spec/renewTime", "value": micro_time(datetime.now(UTC))},
+            {"op": "add", "path": "/spec/leaseDurationSeconds", "value": seconds},
         ]
         try:
             await self._cluster.patch(resources.LEASES, self._names.namespace, self._names.lease, patch)
@@ -106,10 +110,15 @@ async def acquire(
     holder: str,
     *,
     waiting: Callable[[str], None] = lambda text: None,
+    round_trip: float = 0.0,
 ) -> HeldLease:
-    """Take the lock. A holder that lives is refused at once, one that is silent is given its lease's time."""
+    """Take the lock, for a short time until it is settled: START_SECONDS, or more where one call takes `round_trip`.
+
+    A holder that lives is refused at once, one that is silent is given its lease's time, and SILENCE at least.
+    """
+    seconds = min(LEASE_SECONDS, START_SECONDS + round(4 * round_trip))
     while True:
-        body = lease_body(names, owner, holder, datetime.now(UTC), LEASE_SECONDS)
+        body = lease_body(names, owner, holder, datetime.now(UTC), seconds)
         try:
             created = await cluster.create(resources.LEASES, names.namespace, body)
         except AlreadyExists:
@@ -127,7 +136,7 @@ async def _until_free(cluster: Cluster, names: SessionNames, waiting: Callable[[
         found = await cluster.get(resources.LEASES, names.namespace, names.lease)
     except NotFound:
         return
-    seconds = float(found["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+    seconds = max(SILENCE, float(found["spec"].get("leaseDurationSeconds") or LEASE_SECONDS))
     loop = asyncio.get_running_loop()
     deadline, told = loop.time() + seconds, False
     while loop.time() < deadline:
@@ -137,7 +146,7 @@ async def _until_free(cluster: Cluster, names: SessionNames, waiting: Callable[[
         except NotFound:
             return
         if now["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
-            raise AlreadyIntercepted(names.workload, now)
+            raise AlreadyIntercepted(now)
         if not told and loop.time() > deadline - seconds + 3 * _RENEW_EVERY:
             told = True
             waiting(

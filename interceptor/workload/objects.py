@@ -19,7 +19,7 @@ from urllib.parse import quote
 from interceptor.kube import resources
 from interceptor.kube.resources import Resource
 from interceptor.swap import SESSION_ANNOTATION
-from interceptor.workload.kinds import DEPLOYMENT, POD, Kind, WorkloadRef
+from interceptor.workload.kinds import DEPLOYMENT, Kind, WorkloadRef
 from interceptor.workload.names import lease_name, object_name
 
 Object = dict[str, Any]
@@ -39,7 +39,7 @@ class SessionNames:
     @property
     def ref(self) -> WorkloadRef:
         """The workload, and where its swap is written."""
-        return WorkloadRef(self.kind, self.namespace, self.workload, self.object if self.kind is POD else "")
+        return WorkloadRef(self.kind, self.namespace, self.workload, self.session)
 
     @property
     def object(self) -> str:

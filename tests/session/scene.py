@@ -14,6 +14,8 @@ from typing import Any
 
 from interceptor.cli.running import first_cause
 from interceptor.errors import InterceptorError
+from interceptor.kube import Cluster
+from interceptor.session.access import open_cluster
 from interceptor.session.events import Event
 from interceptor.session.intercept import intercept
 from interceptor.session.options import Access, InterceptOptions
@@ -229,6 +231,10 @@ class Scene:
                 return str(error)
 
         await self.api.eventually(asked, lambda answer: answer == word, within=10)
+
+    def cluster(self) -> Cluster:
+        """Our own client of it, to be entered."""
+        return open_cluster(Access(kubeconfig=self.api.kubeconfig, namespace=self.api.namespace))
 
     # --- this machine --------------------------------------------------------------------------------------------
 
