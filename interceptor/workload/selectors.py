@@ -9,7 +9,11 @@ Object = dict[str, Any]
 
 def selects(selector: dict[str, str], workload: Object) -> bool:
     """Whether a Service with this selector sends to the pods of a workload."""
-    labels = (workload["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    return matches(selector, (workload["spec"]["template"].get("metadata") or {}).get("labels") or {})
+
+
+def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    """Whether labels are those that a Service's selector asks for; an empty one asks for nothing and gets nothing."""
     return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
