@@ -8,7 +8,7 @@ from interceptor.swap.patch import json_patch, precondition
 from interceptor.swap.plan import SwapPlan
 from interceptor.swap.record import SESSION_ANNOTATION, SWAP_ANNOTATION, Record, record_of
 from interceptor.swap.template import AlreadySwapped, swap
-from interceptor.swap.undo import Restored, restore
+from interceptor.swap.undo import Restored, disturbed, first_write, restore
 
 __all__ = [
     "SESSION_ANNOTATION",
@@ -17,6 +17,8 @@ __all__ = [
     "Record",
     "Restored",
     "SwapPlan",
+    "disturbed",
+    "first_write",
     "json_patch",
     "precondition",
     "record_of",

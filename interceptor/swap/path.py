@@ -1,7 +1,7 @@
 """Places inside a JSON object, and when two values count as the same; `record`, `template` and `undo` use it.
 
-A path is a list of elements: a string is a key, `{"name": x}` is the item called x of a list. Items are found by
-name because others may reorder a list while the swap lasts.
+A path is a list of elements: a string is a key, `{"name": x}` is the item called x of a list, `{"mountPath": x}` the one
+mounted at x. Items are found by what the API merges their list by, because others may reorder it while the swap lasts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-Element = Any  # str, or {"name": str}
+Element = Any  # str, or the item of a list by its merge key, as {"name": "app"}
 Path = tuple[Element, ...]
 
 
@@ -66,7 +66,7 @@ def text(path: Path) -> str:
     words = ""
     for element in path:
         if not isinstance(element, str):
-            words += f"[{element['name']}]"
+            words += f"[{', '.join(map(str, element.values()))}]"
         elif "." in element or "/" in element:
             words += f"[{element}]"
         else:
@@ -94,10 +94,10 @@ def covers(written: Any, found: Any) -> bool:
     return same(written, found)
 
 
-def _index(value: Any, element: dict[str, str]) -> int | None:
+def _index(value: Any, element: dict[str, Any]) -> int | None:
     if not isinstance(value, list):
         return None
     for index, item in enumerate(value):
-        if isinstance(item, dict) and item.get("name") == element["name"]:
+        if isinstance(item, dict) and all(same(item.get(key, ABSENT), value) for key, value in element.items()):
             return index
     return None

@@ -29,12 +29,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Record:
-    """Who swapped the workload, since when, and every place written to, in the order of writing."""
+    """Who swapped the workload, since when, and every place written to, in the order of writing.
+
+    `owners` are the entries of metadata.managedFields that lose fields by it, with just these fields.
+    """
 
     session: str
     holder: str
     since: str
     changes: tuple[Change, ...]
+    owners: tuple[dict[str, Any], ...] = ()
 
 
 def encode(record: Record) -> str:
@@ -47,7 +51,14 @@ def encode(record: Record) -> str:
         if change.after is not ABSENT:
             entry["after"] = change.after
         changes.append(entry)
-    whole = {"session": record.session, "holder": record.holder, "since": record.since, "changes": changes}
+    whole: dict[str, Any] = {
+        "session": record.session,
+        "holder": record.holder,
+        "since": record.since,
+        "changes": changes,
+    }
+    if record.owners:
+        whole["owners"] = record.owners
     return json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -66,6 +77,7 @@ def record_of(workload: dict[str, Any]) -> Record | None:
                 Change(_path(entry["path"]), entry.get("before", ABSENT), entry.get("after", ABSENT))
                 for entry in whole["changes"]
             ),
+            owners=tuple(_owner(entry) for entry in whole.get("owners") or ()),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InterceptorError(
@@ -74,9 +86,15 @@ def record_of(workload: dict[str, Any]) -> Record | None:
         ) from error
 
 
+def _owner(entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict) or not isinstance(entry["fieldsV1"], dict):
+        raise TypeError(f"no entry of managedFields: {entry!r}")
+    return entry
+
+
 def _path(elements: list[Any]) -> Path:
     for element in elements:
-        if not isinstance(element, str) and not isinstance(element["name"], str):
+        if not isinstance(element, str) and not (isinstance(element, dict) and element):
             raise TypeError(f"no path element: {element!r}")
     if not elements:
         raise ValueError("an empty path")

@@ -11,6 +11,7 @@ import copy
 from typing import Any
 
 from interceptor.errors import InterceptorError
+from interceptor.swap.owners import losers
 from interceptor.swap.path import ABSENT, Path, has_parent, look, put, same
 from interceptor.swap.plan import SwapPlan
 from interceptor.swap.record import SESSION_ANNOTATION, SWAP_ANNOTATION, Change, Record, encode, record_of
@@ -45,7 +46,9 @@ def swap(workload: dict[str, Any], plan: SwapPlan) -> dict[str, Any]:
     _write_files(writer, container, plan)
     writer.write(("spec", "template", "metadata", "annotations", SESSION_ANNOTATION), plan.session)
     writer.make_room(("metadata", "annotations"), {})
-    record = Record(plan.session, plan.holder, plan.since, tuple(writer.changes))
+    places = [change.path for change in writer.changes if not change.is_room]
+    owners = losers((workload.get("metadata") or {}).get("managedFields"), places)
+    record = Record(plan.session, plan.holder, plan.since, tuple(writer.changes), tuple(owners))
     swapped["metadata"]["annotations"][SWAP_ANNOTATION] = encode(record)
     return swapped
 
@@ -141,4 +144,4 @@ def _write_files(writer: _Writer, container: Path, plan: SwapPlan) -> None:
     volume = {"name": name, "projected": {"sources": sources, "defaultMode": _READ_ONLY_FOR_ALL}}
     mount = {"name": name, "mountPath": plan.mount_path, "readOnly": True}
     writer.write((*_POD, "volumes", {"name": name}), volume)
-    writer.write((*container, "volumeMounts", {"name": name}), mount)
+    writer.write((*container, "volumeMounts", {"mountPath": plan.mount_path}), mount)

@@ -12,19 +12,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from interceptor.errors import InterceptorError
-from interceptor.kube import resources
 from interceptor.kube.errors import Conflict, Forbidden, NotFound
 from interceptor.swap import (
     SESSION_ANNOTATION,
     AlreadySwapped,
     SwapPlan,
+    first_write,
     json_patch,
     precondition,
     restore,
     swap,
 )
 from interceptor.swap.record import record_of
+from interceptor.workload.kinds import POD, WorkloadRef
+from interceptor.workload.podlist import list_pods
+from interceptor.workload.rollout import session_of
 from interceptor.workload.selectors import pods_query
+from interceptor.workload.stand_in import bring_back, stand_in
 
 if TYPE_CHECKING:
     from interceptor.kube import Cluster
@@ -46,10 +50,12 @@ class Undone:
     kept: list[str] = field(default_factory=list)
 
 
-async def apply_swap(cluster: Cluster, namespace: str, name: str, plan: SwapPlan) -> Object:
-    """Put the agent in place; returns the Deployment as the cluster has it now."""
+async def apply_swap(cluster: Cluster, ref: WorkloadRef, plan: SwapPlan) -> Object:
+    """Put the agent in place; returns the object that carries the swap as the cluster has it now."""
+    if ref.kind is POD:
+        return await stand_in(cluster, ref, plan)
     for attempt in range(_ATTEMPTS):
-        found = await cluster.get(resources.DEPLOYMENTS, namespace, name)
+        found = await cluster.get(ref.resource, ref.namespace, ref.object)
         try:
             swapped = swap(found, plan)
         except AlreadySwapped as error:
@@ -57,47 +63,61 @@ async def apply_swap(cluster: Cluster, namespace: str, name: str, plan: SwapPlan
                 return found  # an earlier patch arrived though its answer did not
             raise
         try:
-            return await _send(cluster, namespace, name, found, swapped)
+            return await _send(cluster, ref, found, swapped)
         except Conflict:
             await _pause(attempt)
-    raise _contended(name)
+    raise _contended(ref)
 
 
-async def undo_swap(cluster: Cluster, namespace: str, name: str, session: str | None) -> Undone:
-    """Put back what the session (None: whichever) replaced. Safe to call at any time, any number of times."""
+async def undo_swap(
+    cluster: Cluster, ref: WorkloadRef, session: str | None, *, remembered: Object | None = None
+) -> Undone:
+    """Put back what the session (None: whichever) replaced. Safe to call at any time, any number of times.
+
+    `remembered` is a bare pod as we found it, should its stand-in have been deleted.
+    """
+    if ref.kind is POD:
+        return Undone("restored" if await bring_back(cluster, ref, remembered) else "nothing")
     for attempt in range(_ATTEMPTS):
         try:
-            found = await cluster.get(resources.DEPLOYMENTS, namespace, name)
+            found = await cluster.get(ref.resource, ref.namespace, ref.object)
         except NotFound:
             return Undone("gone")
         record = record_of(found)
         if record is None or (session is not None and record.session != session):
             return Undone("nothing")
-        restored, kept = restore(found, session)
+        kept = restore(found, session).kept
         try:
-            await _send(cluster, namespace, name, found, restored)
+            first = first_write(found, session)
+            if first is not None:
+                found = await _send(cluster, namespace, name, found, first)
+            await _send(cluster, namespace, name, found, restore(found, session).workload)
         except NotFound:
             return Undone("gone")
         except Conflict:
             await _pause(attempt)
             continue
         return Undone("restored", kept)
-    raise _contended(name)
+    raise _contended(ref)
 
 
-async def forget_revision(cluster: Cluster, namespace: str, workload: Object, session: str) -> bool:
-    """Delete the agent's ReplicaSet once it has no pods, so that `kubectl rollout undo` can't bring the agent back.
+async def forget_revision(cluster: Cluster, ref: WorkloadRef, workload: Object, session: str) -> bool:
+    """Delete the agent's template from the history, so that `kubectl rollout undo` can't bring the agent back.
 
-    False where the user may not: the ReplicaSet then stays in the history until newer revisions push it out.
+    Only once no pod is of it: controllers still need it until then. False where the user may not: it then stays in the
+    history until newer revisions push it out.
     """
-    query = pods_query(workload)
+    if ref.kind.history is None:
+        return True
     try:
-        for item in (await cluster.list(resources.REPLICA_SETS, namespace, label_selector=query)).items:
-            annotations = (item["spec"]["template"].get("metadata") or {}).get("annotations") or {}
-            empty = not item["spec"].get("replicas") and not (item.get("status") or {}).get("replicas")
-            if annotations.get(SESSION_ANNOTATION) == session and empty:
+        if any(session_of(pod) == session for pod in await list_pods(cluster, ref, workload)):
+            return False
+        for item in (
+            await cluster.list(ref.kind.history, ref.namespace, label_selector=pods_query(workload))
+        ).items:
+            if _remembers(item, session):
                 metadata = item["metadata"]
-                await cluster.delete(resources.REPLICA_SETS, namespace, metadata["name"], uid=metadata["uid"])
+                await cluster.delete(ref.kind.history, ref.namespace, metadata["name"], uid=metadata["uid"])
     except NotFound:
         return True  # somebody was faster
     except Forbidden:
@@ -105,14 +125,22 @@ async def forget_revision(cluster: Cluster, namespace: str, workload: Object, se
     return True
 
 
+def _remembers(item: Object, session: str) -> bool:
+    """Whether a ReplicaSet or ControllerRevision holds the template of a session's agents, and runs no pod."""
+    template = ((item.get("data") or item).get("spec") or {}).get("template") or {}
+    if ((template.get("metadata") or {}).get("annotations") or {}).get(SESSION_ANNOTATION) != session:
+        return False
+    return not (item.get("spec") or {}).get("replicas") and not (item.get("status") or {}).get("replicas")
+
+
 def swap_patch(found: Object, plan: SwapPlan) -> list[Object]:
     """The operations `apply_swap` would send for this object; `--dry-run` prints them."""
     return json_patch(found, swap(found, plan))
 
 
-async def _send(cluster: Cluster, namespace: str, name: str, found: Object, wanted: Object) -> Object:
+async def _send(cluster: Cluster, ref: WorkloadRef, found: Object, wanted: Object) -> Object:
     operations = [precondition(found["metadata"]["resourceVersion"]), *json_patch(found, wanted)]
-    return await cluster.patch(resources.DEPLOYMENTS, namespace, name, operations)
+    return await cluster.patch(ref.resource, ref.namespace, ref.object, operations)
 
 
 async def _pause(attempt: int) -> None:
@@ -120,8 +148,8 @@ async def _pause(attempt: int) -> None:
     await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.02 * 2**attempt)))  # noqa: S311 (no secret)
 
 
-def _contended(name: str) -> InterceptorError:
+def _contended(ref: WorkloadRef) -> InterceptorError:
     return InterceptorError(
-        f"deploy/{name} changed under each of {_ATTEMPTS} attempts to write it",
-        hint="something updates it all the time: see kubectl get deploy -w",
+        f"{ref.title} changed under each of {_ATTEMPTS} attempts to write it",
+        hint=f"something updates it all the time: see kubectl get {ref.title} -n {ref.namespace} -w",
     )
