@@ -43,7 +43,7 @@ def main() -> int:
     tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), guard.tunnel)
     listeners = [Listener(poller, config.bind, port, functools.partial(inbound.arrived, port)) for port in config.ports]
     tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
-    drain = Drain(poller, inbound, tunnels, [*listeners, tunnel_listener])
+    drain = Drain(poller, inbound, tunnels, guard, [*listeners, tunnel_listener])
     health = Health(poller, lambda: tunnels.armed and not drain.begun, lambda: drain.begun)
     tunnels.on_armed = health.look_again
     Listener(poller, config.bind, config.health_port, health.arrived)

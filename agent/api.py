@@ -35,9 +35,12 @@ class Api:
         """Apply a JSON Patch."""
         return self._call("PATCH", path, operations, "application/json-patch+json")
 
-    def delete(self, path: str) -> None:
-        """Delete one object and, by the cluster's garbage collector, what it owns."""
-        self._call("DELETE", path, {"propagationPolicy": "Background"}, "application/json")
+    def delete(self, path: str, uid: str = "") -> None:
+        """Delete one object (with `uid`, only that very one) and, by the cluster's garbage collector, what it owns."""
+        options: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        self._call("DELETE", path, options, "application/json")
 
     def _call(self, method: str, path: str, body: object = None, kind: str = "application/json") -> dict[str, Any]:
         import http.client  # noqa: PLC0415  it brings the e-mail parser along: on a worker's time, not before we listen

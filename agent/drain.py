@@ -1,13 +1,15 @@
 """The pod's end without a cut request: `__main__` begins it at SIGTERM.
 
 Readiness goes at once, but kube-proxy and the mesh learn of it a moment later: until then the ports stay open. Then they
-close, connections on which nothing moves are half-closed, the others may finish; the kubelet's grace period bounds all.
+close, connections on which nothing moves are half-closed, the others may finish, and so may a guard that takes the
+session back: it may be the last of its agents. The kubelet's grace period bounds all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.guard import Guard
 from agent.inbound import Inbound
 from agent.journal import say
 from agent.listener import Listener
@@ -22,8 +24,11 @@ IDLE = 1.0  # a connection without a byte for so long is asked to end
 class Drain:
     """From SIGTERM to the end of the loop."""
 
-    def __init__(self, poller: EpollPoller, inbound: Inbound, tunnels: Tunnels, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, poller: EpollPoller, inbound: Inbound, tunnels: Tunnels, guard: Guard, listeners: Sequence[Listener]
+    ) -> None:
         self._poller, self._inbound, self._tunnels, self._listeners = poller, inbound, tunnels, listeners
+        self._guard = guard
         self._moved: dict[Relay, int] = {}
         self.begun = False
 
@@ -43,7 +48,7 @@ class Drain:
         self._check()
 
     def _check(self) -> None:
-        if not self._inbound.busy:
+        if not self._inbound.busy and not self._guard.busy:
             self._tunnels.close(self._poller.stop)
             return
         self._moved = self._inbound.end_idle(self._moved)

@@ -1,38 +1,47 @@
 """Restores the workload when the client is gone; every replica's agent runs one. Started by `__main__`.
 
 `watchdog` decides, this looks and acts: read the Lease about once a second while no tunnel is up; when the client counts
-as gone, undo the swap (the same `swap.restore` that the client uses), hand the callers who wait over to the restored pods,
-and delete the session object, which takes the rest along, this guard's rights too. A write that meets another's is repeated
-on fresh state, so that several agents and the client may all try.
+as gone, undo the swap (the same `swap.restore` that the client uses). Then `release` hands the callers who wait over to
+the restored pods and deletes what the session owns, this guard's rights too. A write that meets another's is repeated on
+fresh state, so that several agents and the client may all try.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.api import Api, ApiError
 from agent.config import Config
 from agent.journal import say
+from agent.release import Release
 from agent.watchdog import Watchdog
 from agent.workers import Workers
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.wire.reasons import Reason
 
-LOOK_EVERY = 0.5
 ATTEMPTS = 8
-RELEASE_WITHIN = 10.0  # seconds for the restored pods to get ready, before the session's rights go anyway
+TRY_AGAIN = 1.0
 
 
 class Outcome(Enum):
-    """What a look found, or an attempt to restore achieved."""
+    """What a look found."""
 
-    ALIVE = auto()
+    HELD = auto()
     UNSEEN = auto()
-    ENDED = auto()  # the Lease is gone, or somebody else's
-    RESTORED = auto()
+    ENDED = auto()  # the Lease is gone
+    RESTORED = auto()  # the swap is gone
     NOT_OURS = auto()
+
+
+class Look(NamedTuple):
+    """One look at the Lease."""
+
+    outcome: Outcome
+    text: str = ""  # renewTime, or the reason
+    lasts: float = 0.0
 
 
 class Guard:
@@ -46,20 +55,25 @@ class Guard:
         self._config = config
         self._api = Api(config.folder)
         self._watchdog = Watchdog(config.lost_after, config.silent_after)
+        self._release = Release(poller, workers, config, self._api, hand_over)
         self._looking = False
+        self._just_lost = False
         self._timer: Timer | None = None
-        self._hand_over = hand_over
-        self._handed: list[str] = []
-        self._release_by = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being read or written on which the end of the session depends."""
+        return self._looking or self._release.under_way
 
     def start(self) -> None:
-        """Begin; the client has `silent_after` seconds for its first tunnel."""
+        """Begin; how long the client has for its first tunnel, the Lease says."""
         if self._config.guard:
             self._look()
 
     def tunnel(self, up: bool, reason: Reason) -> None:
         """A tunnel came or ended."""
         self._watchdog.tunnel(up, reason)
+        self._just_lost = not up
         if self._config.guard and not up:
             self._look()
 
@@ -69,43 +83,50 @@ class Guard:
             self._timer = None
         if self._watchdog.watching and not self._looking:
             self._looking = True
-            self._workers.run(self._read_lease, self._looked)
+            lost, self._just_lost = self._just_lost, False
+            self._workers.run(functools.partial(self._read, lost), self._looked)
 
-    def _read_lease(self) -> tuple[Outcome, str]:
+    def _read(self, just_lost: bool) -> Look:
         try:
+            if just_lost and not self._swapped():
+                # The client had taken the swap back when it died: nothing to wait for, but its objects are left. Or it
+                # lives and is about to delete them itself: then it finds them gone.
+                return Look(Outcome.RESTORED)
             spec = self._api.get(self._config.lease).get("spec") or {}
         except ApiError as error:
             if error.status == 404:
-                return Outcome.ENDED, "the session's Lease is gone"
+                return Look(Outcome.ENDED, "the session's Lease is gone")
             say(f"the Lease can't be read: {error}")
-            return Outcome.UNSEEN, ""
+            return Look(Outcome.UNSEEN)
         except OSError as error:
             say(f"the API server can't be reached: {error}")
-            return Outcome.UNSEEN, ""
+            return Look(Outcome.UNSEEN)
         if not str(spec.get("holderIdentity", "")).endswith("/" + self._config.session):
-            return Outcome.NOT_OURS, ""
-        return Outcome.ALIVE, str(spec.get("renewTime"))
+            return Look(Outcome.NOT_OURS)
+        lasts = float(spec.get("leaseDurationSeconds") or self._config.silent_after)
+        return Look(Outcome.HELD, str(spec.get("renewTime")), lasts)
 
-    def _looked(self, result: tuple[Outcome, str] | None, error: Exception | None) -> None:
+    def _looked(self, look: Look | None, error: Exception | None) -> None:
         self._looking = False
         if error is not None:
             raise error
-        assert result is not None
-        outcome, text = result
+        assert look is not None
         if not self._watchdog.watching:
             return
-        if outcome is Outcome.NOT_OURS:
+        if look.outcome is Outcome.NOT_OURS:
             say("another session holds the workload: nothing to restore here")
             self._watchdog.retire()
-        elif outcome is Outcome.ENDED:
-            self._restore(text)
-        elif outcome is Outcome.UNSEEN:
+        elif look.outcome is Outcome.RESTORED:
+            self._restored("the workload is restored already")
+        elif look.outcome is Outcome.ENDED:
+            self._restore(look.text)
+        elif look.outcome is Outcome.UNSEEN:
             self._watchdog.unseen()
-            self._look_later(LOOK_EVERY)
-        elif self._watchdog.seen(text, self._poller.now()):
+            self._look_later(self._watchdog.pause)
+        elif self._watchdog.seen(look.text, look.lasts, self._poller.now()):
             self._restore(f"{self._config.holder} is gone")
         else:
-            self._look_later(LOOK_EVERY)
+            self._look_later(self._watchdog.pause)
 
     def _look_later(self, seconds: float) -> None:
         self._timer = self._poller.call_later(seconds, self._look)
@@ -115,90 +136,55 @@ class Guard:
         self._looking = True
         self._workers.run(self._undo, self._undone)
 
-    def _undo(self) -> Outcome:
+    def _swapped(self) -> bool:
+        """Whether the workload carries this session's swap."""
+        from interceptor.swap import record_of  # noqa: PLC0415  see `_undo`
+
+        try:
+            record = record_of(self._api.get(self._config.workload))
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return record is not None and record.session == self._config.session
+
+    def _undo(self) -> None:
         """Restore the workload; OSError and ApiError mean: try again."""
         # Needed once, at the end: imported here, a fifth less of the pod's start (a zipapp is compiled each time).
-        from interceptor.swap import json_patch, precondition, record_of, restore  # noqa: PLC0415
+        from interceptor.swap import first_write, json_patch, precondition, record_of, restore  # noqa: PLC0415
+
+        def write(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+            version = found["metadata"]["resourceVersion"]
+            return self._api.patch(self._config.workload, [precondition(version), *json_patch(found, wanted)])
 
         for _ in range(ATTEMPTS):
             try:
                 workload = self._api.get(self._config.workload)
                 record = record_of(workload)
                 if record is not None and record.session == self._config.session:
-                    version = workload["metadata"]["resourceVersion"]
-                    operations = json_patch(workload, restore(workload).workload)
-                    self._api.patch(self._config.workload, [precondition(version), *operations])
-                break
+                    first = first_write(workload)
+                    if first is not None:
+                        workload = write(workload, first)
+                    write(workload, restore(workload).workload)
+                return
             except ApiError as error:
                 if error.status == 404:
-                    break
+                    return
                 if error.status != 409:
                     raise
-        else:
-            raise OSError("the workload changes faster than it can be restored")
-        return Outcome.RESTORED
+        raise OSError("the workload changes faster than it can be restored")
 
     def _undone(self, _: Any, error: Exception | None) -> None:
         self._looking = False
         if error is None:
-            say("the workload is restored")
-            self._watchdog.retire()
-            self._release_by = self._poller.now() + RELEASE_WITHIN
-            self._find_restored()
+            self._restored("the workload is restored")
         elif isinstance(error, (ApiError, OSError)):
             say(f"restoring failed, trying again: {error}")
-            self._look_later(LOOK_EVERY * 2)
+            self._look_later(TRY_AGAIN)
         else:
             raise error
 
-    def _find_restored(self) -> None:
-        """Callers who wait here go on to the pods that took our place, as soon as the first is ready."""
-        self._workers.run(self._ready_pods, self._found_restored)
-
-    def _ready_pods(self) -> list[str]:
-        try:
-            pods = self._api.get(self._config.pods)["items"]
-        except (ApiError, OSError):
-            return self._handed  # asked again soon
-        return sorted(pod["status"]["podIP"] for pod in pods if _serves(pod))
-
-    def _found_restored(self, addresses: list[str] | None, error: Exception | None) -> None:
-        if error is not None:
-            raise error
-        if addresses and addresses != self._handed:
-            self._handed = addresses
-            self._hand_over(addresses)
-        if self._handed or self._poller.now() >= self._release_by:
-            self._poller.call_later(LOOK_EVERY * 2, self._begin_release)  # the other replicas' agents look too
-        else:
-            self._poller.call_later(LOOK_EVERY, self._find_restored)
-
-    def _begin_release(self) -> None:
-        self._workers.run(self._release, self._released)
-
-    def _release(self) -> None:
-        """Delete the session object. Last of all: what it takes along is the very right by which we look at pods."""
-        try:
-            self._api.delete(self._config.owner)
-        except ApiError as error:
-            if error.status not in (401, 403, 404):  # another agent was first
-                raise
-
-    def _released(self, _: Any, error: Exception | None) -> None:
-        if isinstance(error, (ApiError, OSError)):
-            say(f"the session object can't be deleted, trying again: {error}")
-            self._poller.call_later(LOOK_EVERY * 2, self._begin_release)
-        elif error is not None:
-            raise error
-
-
-def _serves(pod: dict[str, Any]) -> bool:
-    """Whether a pod runs the app, ready and not ending."""
-    from interceptor.swap import SESSION_ANNOTATION  # noqa: PLC0415  loaded by `_undo` before
-
-    metadata, conditions = pod["metadata"], pod.get("status", {}).get("conditions", [])
-    return (
-        SESSION_ANNOTATION not in metadata.get("annotations", {})
-        and "deletionTimestamp" not in metadata
-        and any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-    )
+    def _restored(self, text: str) -> None:
+        say(text)
+        self._watchdog.retire()
+        self._release.begin()

@@ -18,22 +18,24 @@ from interceptor.kube import Cluster
 from interceptor.sandbox.environment import compose, for_file, write_env_file
 from interceptor.sandbox.process import run_command
 from interceptor.sandbox.proxy import Proxy
+from interceptor.session import setup
 from interceptor.session.access import open_cluster
 from interceptor.session.environment import environment_of
 from interceptor.session.events import Event, Teller
-from interceptor.session.keeper import Keeper
+from interceptor.session.history import allow_forgetting
+from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.localside import addresses_of, until_listening
 from interceptor.session.options import InterceptOptions
 from interceptor.session.others import watch_workload
 from interceptor.session.plan import Plan, describe, details_of, dry_run, look
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
-from interceptor.session.setup import set_up
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo
 from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import apply_swap
+from interceptor.workload.lease import HeldLease
 from interceptor.workload.rollout import wait_rolled_out
 from interceptor.workload.trouble import watch_for_trouble
 
@@ -88,9 +90,14 @@ class _Session:
         cluster, plan, options, teller = self._cluster, self._plan, self._options, self._teller
         names, began = plan.names, time.monotonic()
         with teller.busy("creating the session's objects"):
-            held, context = await set_up(cluster, plan, options, self._undo, teller)
+            made = setup.make(names.session)
+            owner, round_trip = await setup.begin(cluster, plan, self._undo)
+            keeper = Keeper(cluster, names, teller, self._end)
+            self._start(services, "push the deadline", keeper.push_deadline())
+            held = await setup.lock(cluster, plan, owner, self._undo, teller, round_trip=round_trip)
+            self._start(services, "renew the lease", keeper.renew_lease(held))
+            context = await setup.set_up(cluster, plan, options, owner, keeper, made)
 
-        keeper = Keeper(cluster, names, teller, self._end)
         pods = Pods(cluster, names.namespace, plan.workload, plan.swap.container)
         local = LocalSide(
             AsyncioPoller(asyncio.get_running_loop()),
@@ -101,17 +108,20 @@ class _Session:
         tunnels = Tunnels(cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, teller)
         proxy = Proxy(tunnels)
         for name, service in (
-            ("renew the lease", keeper.renew_lease(held)),
-            ("push the deadline", keeper.push_deadline()),
             ("watch the pods", pods.watch()),
             ("keep the tunnels", tunnels.serve()),
             ("serve the proxy", proxy.serve()),
-            *([("renew the agents' token", keeper.renew_token())] if options.guard else []),
+            ("settle", self._settle(pods, tunnels, held, keeper)),
         ):
             self._start(services, name, service)
+        if options.guard:
+            self._start(services, "renew the agents' token", keeper.renew_token())
+            self._start(services, "let the agents tidy up", allow_forgetting(cluster, names, pods))
 
-        self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller)
+        self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller, keeper)
         self._undo.add("the swap", self._restorer.restore)
+        if self._over.done():  # the lock was lost meanwhile: not to be swapped any more
+            raise self._over.result()
         await apply_swap(cluster, names.namespace, names.workload, plan.swap)
         self._restorer.applied = True
         teller.tell(
@@ -150,6 +160,12 @@ class _Session:
                 if self._restorer is not None:
                     self._restorer.process_gone = bool(self._options.command)
         return status
+
+    async def _settle(self, pods: Pods, tunnels: Tunnels, held: HeldLease, keeper: Keeper) -> None:
+        """Once an agent lives that would see us die, everything that ends by itself may take longer."""
+        await pods.until(lambda: bool(tunnels.live))
+        held.settle()
+        keeper.enter(Stage.HELD)
 
     async def _environment(self, pods: Pods, tunnels: Tunnels, proxy: Proxy) -> dict[str, str]:
         """COMMAND's environment: the container's, this program's own where it must be, and the way out."""
@@ -229,6 +245,8 @@ class _Session:
         began = time.monotonic()
         changed = bool(self._undo)
         failures = await self._undo.run()
+        if self._restorer is not None:
+            self._restorer.part()
         if failures:
             what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
             raise InterceptorError(f"not everything could be taken back: {what}", hint=failures[0].error.hint)

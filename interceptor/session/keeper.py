@@ -1,6 +1,10 @@
 """Keeps a session alive in the cluster while the client runs: Lease, session object's deadline, the agents' token.
 
 `intercept` runs it beside everything else. All three end by themselves when the client does: that is their purpose.
+
+The deadline follows what a death would leave behind. While only the session's own objects exist, and again once the swap
+is taken back, nothing but the deadline would remove them: it is short. From just before the swap on it is long, since the
+objects hold the agents' right to restore, and the first agent may take a while to start.
 """
 
 from __future__ import annotations
@@ -8,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, Unreachable
@@ -16,14 +22,31 @@ from interceptor.session.events import Event, Teller
 from interceptor.workload.lease import LEASE_SECONDS, HeldLease
 from interceptor.workload.objects import SessionNames
 
-START_DEADLINE = 120  # seconds the session object outlives us while no agent may be up yet
-DEADLINE = 3600  # ... and later: an outage of the API server must never cost the agents their rights
-PUSH_EVERY = 30.0
 TOKEN_SECONDS = 3600  # the least that every API server grants in full is 10 minutes
+PUSH_WITHIN = 3.0  # a request that hangs must not keep the next from getting through
+TRY_AGAIN = 60.0
+
+
+class Stage(Enum):
+    """How long the session object outlives us, and how often that is pushed ahead; seconds."""
+
+    ALONE = (10, 1.0)  # nothing is changed: its objects hinder nobody but for the lock
+    SWAPPED = (120, 5.0)  # no agent has been seen yet, and its image may have to be pulled
+    HELD = (3600, 30.0)  # an outage of the API server must never cost the agents their rights
+
+    @property
+    def ahead(self) -> int:
+        """From each push on."""
+        return self.value[0]
+
+    @property
+    def every(self) -> float:
+        """Between two pushes."""
+        return self.value[1]
 
 
 class Keeper:
-    """One session's signs of life."""
+    """One session's signs of life, from the creation of its session object on."""
 
     def __init__(
         self,
@@ -31,12 +54,19 @@ class Keeper:
         names: SessionNames,
         teller: Teller,
         on_end: Callable[[InterceptorError], None],
+        *,
+        token_seconds: int = TOKEN_SECONDS,
+        renew_token_every: float = TOKEN_SECONDS / 2,
     ) -> None:
         self._cluster = cluster
         self._names = names
         self._began = asyncio.get_running_loop().time()
         self._teller = teller
         self._on_end = on_end
+        self._token_seconds, self._renew_token_every = token_seconds, renew_token_every
+        self._stage = Stage.ALONE
+        self._entered = asyncio.Event()
+        self._pushing = asyncio.Lock()
 
     async def renew_lease(self, held: HeldLease) -> None:
         """Every second; when the Lease is no longer ours the session is over."""
@@ -70,35 +100,53 @@ class Keeper:
                 told = False
                 self._teller.tell(Event("note", "the API server answers again"))
 
+    async def swapping(self) -> None:
+        """The swap comes next: return when the session object will outlive it. Raises ApiError or Unreachable."""
+        self._stage = Stage.SWAPPED
+        await self._push()
+
+    def enter(self, stage: Stage) -> None:
+        """From now on this stage's deadline holds."""
+        self._stage = stage
+        self._entered.set()
+
     async def push_deadline(self) -> None:
-        """Move the session object's end ahead, from now on and every half minute."""
-        ahead = START_DEADLINE
+        """Move the session object's end ahead, again and again."""
+        pause = self._stage.every
         while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._entered.wait()
+            self._entered.clear()
+            try:
+                async with asyncio.timeout(PUSH_WITHIN):
+                    await self._push()
+                pause = self._stage.every
+            except (ApiError, Unreachable, TimeoutError) as error:
+                if isinstance(error, ApiError) and error.status == 404:
+                    text = "the session object is gone: somebody deleted it, or we were out of reach for too long"
+                    self._on_end(InterceptorError(text, hint="run the same command again"))
+                    return
+                pause = 1.0
+
+    async def _push(self) -> None:
+        async with self._pushing:  # a short deadline may not overtake a long one on another connection
             # Counted from the Job's start by our own steady clock: the machine's time of day may be an hour off.
             age = int(asyncio.get_running_loop().time() - self._began)
-            patch = {"spec": {"activeDeadlineSeconds": age + ahead}}
-            try:
-                await self._cluster.patch(JOBS, self._names.namespace, self._names.object, patch)
-            except (ApiError, Unreachable) as error:
-                if isinstance(error, ApiError) and error.status == 404:
-                    self._on_end(
-                        InterceptorError(
-                            "the session object was deleted by somebody", hint="run the same command again"
-                        )
-                    )
-                    return
-                await asyncio.sleep(1.0)
-                continue
-            ahead = DEADLINE
-            await asyncio.sleep(PUSH_EVERY)
+            patch = {"spec": {"activeDeadlineSeconds": age + self._stage.ahead}}
+            await self._cluster.patch(JOBS, self._names.namespace, self._names.object, patch)
 
     async def renew_token(self) -> None:
         """Put a fresh token into the Secret long before the old one ends; the kubelet brings it to the pods."""
+        pause = self._renew_token_every
         while True:
-            await asyncio.sleep(TOKEN_SECONDS / 2)
+            await asyncio.sleep(pause)
             try:
-                token, _ = await self._cluster.token(self._names.namespace, self._names.object, TOKEN_SECONDS)
+                token, _ = await self._cluster.token(self._names.namespace, self._names.object, self._token_seconds)
                 data = {"data": {"token": base64.b64encode(token.encode()).decode()}}
                 await self._cluster.patch(SECRETS, self._names.namespace, self._names.object, data)
+                pause = self._renew_token_every
             except (ApiError, Unreachable) as error:
-                self._teller.tell(Event("note", f"the agents' token could not be renewed: {error}"))
+                if pause != TRY_AGAIN:
+                    self._teller.tell(Event("note", f"the agents' token can't be renewed, trying again: {error}"))
+                pause = TRY_AGAIN

@@ -12,6 +12,7 @@ import asyncio
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, Unreachable
 from interceptor.session.events import Event, Teller
+from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.plan import Plan
 from interceptor.session.pods import Pods
 from interceptor.session.tunnels import Tunnels
@@ -28,7 +29,14 @@ class Restorer:
     """One session's way back."""
 
     def __init__(
-        self, cluster: Cluster, plan: Plan, pods: Pods, tunnels: Tunnels, local: LocalSide, teller: Teller
+        self,
+        cluster: Cluster,
+        plan: Plan,
+        pods: Pods,
+        tunnels: Tunnels,
+        local: LocalSide,
+        teller: Teller,
+        keeper: Keeper,
     ) -> None:
         self._cluster = cluster
         self._plan = plan
@@ -36,6 +44,7 @@ class Restorer:
         self._tunnels = tunnels
         self._local = local
         self._teller = teller
+        self._keeper = keeper
         self.process_gone = False  # set when COMMAND, and with it the local process, has ended
         self.applied = False  # whether the swap was ever there
         self.undone: Undone | None = None  # what restoring came to
@@ -47,13 +56,20 @@ class Restorer:
             self._local.close(why)
             await self._tunnels.pause(why)
         undone = self.undone = await self._undo()
+        self._keeper.enter(
+            Stage.ALONE
+        )  # nobody needs the session's objects any more: they shall not outlive us for long
         if undone.outcome == "restored":
             with self._teller.busy(f"restored; waiting for the pods of {self._plan.title}"):
                 await self._exchange()
             await forget_revision(
                 self._cluster, self._plan.names.namespace, self._plan.workload, self._plan.names.session
             )
-        self._tunnels.goodbye()
+
+    def part(self) -> None:
+        """Tell the agents that they have nothing to restore and nothing to delete: last of all, when that is true."""
+        if self.undone is not None:
+            self._tunnels.goodbye()
 
     def words(self) -> str:
         """How the workload was left."""

@@ -1,4 +1,4 @@
-"""Creates what a session owns in the cluster before the swap, each with its undo; `intercept` calls it.
+"""Creates what a session owns in the cluster before the swap, each with its undo; `intercept` calls it, in this order.
 
 All of it belongs to the session object (a Job that never has a pod): deleting that one removes the rest, and the cluster
 does so by itself when nobody pushes the Job's deadline ahead.
@@ -13,7 +13,7 @@ from typing import Any
 from interceptor.kube import Cluster, NotFound
 from interceptor.kube.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS, SERVICE_ACCOUNTS
 from interceptor.session.events import Event, Teller
-from interceptor.session.keeper import TOKEN_SECONDS
+from interceptor.session.keeper import TOKEN_SECONDS, Keeper, Stage
 from interceptor.session.options import InterceptOptions
 from interceptor.session.plan import Plan
 from interceptor.session.undo import Undo
@@ -22,16 +22,14 @@ from interceptor.workload.authority import Authority
 from interceptor.workload.lease import HeldLease
 from interceptor.workload.selectors import pods_query
 
-FIRST_DEADLINE = 60  # seconds until the session object ends by itself, should we die before the first push
 ROLE_KNOWN_WITHIN = 5.0  # seconds for the API server to learn of a Role it has just stored
 
+Object = dict[str, Any]
 
-async def set_up(
-    cluster: Cluster, plan: Plan, options: InterceptOptions, undo: Undo, teller: Teller
-) -> tuple[HeldLease, ssl.SSLContext]:
-    """Take the lock and create the rest; returns the lock, and what the tunnels show and believe."""
+
+async def begin(cluster: Cluster, plan: Plan, undo: Undo) -> tuple[Object, float]:
+    """Create the session object; returns the owner reference to it, and how long that call took."""
     names = plan.names
-    made = asyncio.get_running_loop().run_in_executor(None, _make, names.session)  # 0.1 s of CPU beside the calls
 
     async def delete_session() -> None:
         try:
@@ -40,8 +38,15 @@ async def set_up(
             return  # never created, or an agent was faster
 
     undo.add("the session object", delete_session)
-    job = await cluster.create(JOBS, names.namespace, objects.job(names, FIRST_DEADLINE))
-    owner = objects.owner_reference(job)
+    began = asyncio.get_running_loop().time()
+    job = await cluster.create(JOBS, names.namespace, objects.job(names, Stage.ALONE.ahead))
+    return objects.owner_reference(job), asyncio.get_running_loop().time() - began
+
+
+async def lock(
+    cluster: Cluster, plan: Plan, owner: Object, undo: Undo, teller: Teller, *, round_trip: float
+) -> HeldLease:
+    """Take the lock on the workload; from now on it has to be renewed."""
     held: list[HeldLease] = []
 
     async def release() -> None:
@@ -51,9 +56,33 @@ async def set_up(
     undo.add("the lease", release)
     held.append(
         await lease.acquire(
-            cluster, names, owner, plan.swap.holder, waiting=lambda text: teller.tell(Event("waiting", text))
+            cluster,
+            plan.names,
+            owner,
+            plan.swap.holder,
+            waiting=lambda text: teller.tell(Event("waiting", text)),
+            round_trip=round_trip,
         )
     )
+    return held[0]
+
+
+def make(session: str) -> asyncio.Future[tuple[Authority, bytes]]:
+    """Begin with what costs 0.1 s of CPU and asks nobody, beside the calls: certificates and the agent's zipapp."""
+    return asyncio.get_running_loop().run_in_executor(None, _make, session)
+
+
+async def set_up(
+    cluster: Cluster,
+    plan: Plan,
+    options: InterceptOptions,
+    owner: Object,
+    keeper: Keeper,
+    made: asyncio.Future[tuple[Authority, bytes]],
+) -> ssl.SSLContext:
+    """Create the rest, and be ready for the swap; returns what the tunnels show and believe."""
+    names = plan.names
+    token = (await _guard(cluster, plan, owner)).encode() if options.guard else b""
     authority, agent = await made
     files = {
         **authority.agent_files(),
@@ -68,18 +97,19 @@ async def set_up(
             guard=options.guard,
             selector=pods_query(plan.workload),
         ),
+        "token": token,
     }
-    files["token"] = (await _guard(cluster, plan, owner)).encode() if options.guard else b""
-    await cluster.create(SECRETS, names.namespace, objects.secret(names, owner, files))
-    return held[0], authority.client_context()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cluster.create(SECRETS, names.namespace, objects.secret(names, owner, files)), name="secret")
+        group.create_task(keeper.swapping(), name="push the deadline")
+    return authority.client_context()
 
 
 def _make(session: str) -> tuple[Authority, bytes]:
-    """What costs CPU and asks nobody."""
     return Authority.create(session), zipapp.build()
 
 
-async def _guard(cluster: Cluster, plan: Plan, owner: dict[str, Any]) -> str:
+async def _guard(cluster: Cluster, plan: Plan, owner: Object) -> str:
     """Give the agents the right to restore; returns their token."""
     names = plan.names
     await cluster.create(SERVICE_ACCOUNTS, names.namespace, objects.service_account(names, owner))
@@ -89,7 +119,7 @@ async def _guard(cluster: Cluster, plan: Plan, owner: dict[str, Any]) -> str:
     return token.result()[0]
 
 
-async def _bind(cluster: Cluster, plan: Plan, owner: dict[str, Any]) -> None:
+async def _bind(cluster: Cluster, plan: Plan, owner: Object) -> None:
     """Create the Role and bind it. The API server must know the Role before a user without the right `bind` may bind it,
     and learns of new Roles from a cache of its own: until then it answers that there is none.
     """

@@ -56,6 +56,8 @@ def needed(workload: str, *, guard: bool = True, exec_in_pod: bool = True) -> li
             Right("create", resources.SERVICE_ACCOUNTS, "token"),
             Right("patch", resources.SECRETS, use="a fresh token for the agents of a long session"),
         ]
+        # ... also where the agents restore it alone: their Role is told the ReplicaSet's name once it is known.
+        rights += _optional("a revision history without the agent after a death", resources.ROLES, "patch")
     if exec_in_pod:
         use = "the pod's environment, and the agent in the container's own image"
         rights += [Right(verb, resources.PODS, "exec", required=False, use=use) for verb in ("get", "create")]

@@ -20,6 +20,7 @@ from tests.certificates import Authority
 DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/orders"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/shop/leases/interceptor-deployment-orders"
 JOB = f"/apis/batch/v1/namespaces/shop/jobs/interceptor-{SESSION}"
+REPLICA_SETS = "/apis/apps/v1/namespaces/shop/replicasets/"
 PODS = "/api/v1/namespaces/shop/pods"
 TOKEN = "eyJ-token"
 
@@ -68,6 +69,7 @@ class ApiServer:
         self.conflicts = 0  # patches yet to be answered with 409
         self.broken = ""  # what every request is answered with instead, if anything
         self.deleted = asyncio.Event()
+        self.forgotten: list[str] = []  # ReplicaSets that were deleted, with the uid that was named
         self.port = 0
 
     @property
@@ -101,6 +103,10 @@ class ApiServer:
                     return _missing()
                 self.job = False
                 self.deleted.set()
+                return web.json_response({"kind": "Status", "status": "Success"})
+            case "DELETE", path if path.startswith(REPLICA_SETS):
+                uid = (await request.json())["preconditions"]["uid"]
+                self.forgotten.append(f"{path.removeprefix(REPLICA_SETS)}/{uid}")
                 return web.json_response({"kind": "Status", "status": "Success"})
         return web.json_response({"message": "forbidden"}, status=403)
 

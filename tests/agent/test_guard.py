@@ -164,15 +164,62 @@ async def test_callers_go_to_restored_pods(tmp_path: Path) -> None:
             answer = group.create_task(call(agent.bind, APP), name="call")
             await until(lambda: api.restored)
             assert api.job
-            ready = {"podIP": stand_in, "conditions": [{"type": "Ready", "status": "True"}]}
-            agents = {"podIP": agent.bind, "conditions": [{"type": "Ready", "status": "True"}]}
-            api.pods = [
-                {"metadata": {"name": "orders-1"}, "status": ready},
-                {"metadata": {"name": "orders-0", "annotations": {"interceptor/session": SESSION}}, "status": agents},
-                {"metadata": {"name": "orders-2"}, "status": {"conditions": []}},
-            ]
+            api.pods = [pod("orders-1", stand_in), pod("orders-0", agent.bind, ours=True), pod("orders-2", "")]
             assert (await answer).endswith(b"hello")
+        assert api.job  # an agent is left that may still have callers
+        api.pods[1]["metadata"]["deletionTimestamp"] = "2026-11-23T05:01:00Z"
         await asyncio.wait_for(api.deleted.wait(), 15)
+    assert api.forgotten == ["orders-5d9c/uid-5d9c"]  # the agents' ReplicaSet, and no other
+
+
+def pod(name: str, address: str, *, ours: bool = False) -> dict[str, Any]:
+    """One of the workload's pods; ready if it has an address."""
+    owner = "orders-5d9c" if ours else "orders-7b7f"
+    reference = {"kind": "ReplicaSet", "name": owner, "uid": f"uid-{owner[-4:]}", "controller": True}
+    metadata: dict[str, Any] = {"name": name, "ownerReferences": [reference]}
+    if ours:
+        metadata["annotations"] = {"interceptor/session": SESSION}
+    conditions = [{"type": "Ready", "status": "True" if address else "False"}]
+    return {"metadata": metadata, "status": {"podIP": address, "conditions": conditions}}
+
+
+async def test_short_lease_is_undone_soon(tmp_path: Path) -> None:
+    """A client that swapped the workload and died before its first tunnel: its Lease says how short it is."""
+    api = ApiServer()
+    assert api.lease is not None
+    api.lease["spec"]["leaseDurationSeconds"] = 1
+    began = asyncio.get_running_loop().time()
+    async with guarded(tmp_path, api, silent_after=60.0):
+        await until(lambda: api.restored)
+        assert asyncio.get_running_loop().time() - began >= 1
+
+
+async def test_half_ended_session_is_finished(tmp_path: Path) -> None:
+    """The client died after it had restored the workload: its objects go at once, whatever the Lease says."""
+    api = ApiServer()
+    async with guarded(tmp_path, api, lost_after=60.0, silent_after=60.0) as agent:
+        async with tunnel_to(agent, local_side({})) as tunnel:
+            api.deployment = api.original
+            tunnel.close(Reason.BROKEN)
+        await asyncio.wait_for(api.deleted.wait(), 15)
+        await agent.says("the workload is restored already")
+
+
+@pytest.mark.slow
+async def test_ending_pod_finishes_the_session(tmp_path: Path) -> None:
+    """It may be the last that runs the agent."""
+    api = ApiServer()
+    async with guarded(tmp_path, api) as agent:
+        api.pods = [pod("orders-0", agent.bind, ours=True)]
+        await lose_client(agent)
+        await until(lambda: api.restored)
+        agent.terminate()
+        await asyncio.sleep(4)
+        assert api.job
+        assert agent.process.poll() is None
+        api.pods = []
+        assert await agent.exit_code() == 0
+        assert not api.job
 
 
 @pytest.mark.slow
