@@ -21,6 +21,7 @@ COMMANDS = {
     "intercept": ("interceptor.cli.intercept:intercept", "Run a workload's traffic on this machine."),
     "list": ("interceptor.cli.list:list_", "Show who intercepts what, and what was left behind."),
     "restore": ("interceptor.cli.restore:restore", "Take an intercept back whose client is gone."),
+    "rbac": ("interceptor.cli.rbac:rbac", "Print the Role that our commands need."),
     "check": ("interceptor.cli.check:check", "Say what is wrong with the mesh, a workload, or this client."),
     "demo": ("interceptor.cli.demo:demo", "See an intercept happen, in a small cluster made for it."),
     "completion": ("interceptor.cli.completion:completion", "Print the completion script of a shell."),

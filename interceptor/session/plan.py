@@ -17,9 +17,11 @@ from interceptor.swap import SwapPlan
 from interceptor.workload import objects, preflight, rights, target
 from interceptor.workload.change import swap_patch
 from interceptor.workload.inspect import PodFacts, inspect
+from interceptor.workload.kinds import kind_of, title_of
 from interceptor.workload.names import new_session
 from interceptor.workload.objects import SessionNames
 from interceptor.workload.ports import PortMap, choose_ports, free_ports
+from interceptor.workload.role import role, yaml_of
 
 Object = dict[str, Any]
 
@@ -39,6 +41,7 @@ class Plan:
     tunnel_port: int
     notes: tuple[str, ...]
     rolling: bool
+    wanted: tuple[rights.Right, ...]
     lacking: tuple[rights.Right, ...]
     guarded: bool
 
@@ -62,7 +65,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     _raise_first(preflight.judge(workload).errors)
     async with asyncio.TaskGroup() as group:
         services = group.create_task(_services(cluster, namespace), name="read services")
-        wanted = rights.needed(name, guard=options.guard)
+        wanted = rights.needed(kind_of(workload), name, guard=options.guard)
         lacking = group.create_task(rights.missing(cluster, namespace, wanted), name="read rights")
         findings = group.create_task(preflight.look(cluster, namespace, workload), name="read autoscalers")
         facts = group.create_task(inspect(cluster, namespace, workload, container), name="ask the container")
@@ -70,7 +73,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     if not options.dry_run:
         required = [right for right in lacking.result() if right.required]
         if required:
-            raise rights.MissingRights(namespace, required)
+            raise rights.MissingRights(namespace, title_of(workload), required)
     session = new_session(name)
     names = SessionNames(session, namespace, name)
     tunnel_port, health_port = free_ports(workload, 2)
@@ -96,6 +99,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         tunnel_port,
         tuple(findings.result().notes),
         findings.result().rolling,
+        tuple(wanted),
         tuple(lacking.result()),
         options.guard,
     )
@@ -143,7 +147,7 @@ def dry_run(plan: Plan) -> dict[str, list[object]]:
             f"{right}" + ("" if right.required else f" (optional: {right.use})") for right in plan.lacking
         ],
         "the Role that allows all of it": [
-            *rights.role_yaml(names.namespace, rights.needed(names.workload, guard=plan.guarded)).splitlines()
+            *yaml_of([role(plan.wanted, names.lease, names.namespace)]).splitlines(),
         ],
     }
 

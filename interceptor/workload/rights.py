@@ -1,7 +1,7 @@
-"""What the user must be allowed to do, asked before anything changes; `session` calls `missing` and tells the answer.
+"""What the user must be allowed to do, asked before anything changes; `session` calls `missing`, `role` prints them.
 
-Every call of `workload` and `session` has its line here, and nothing else has: the Role printed by `role_yaml` is the
-least that works.
+Every call of `workload` and `session` has its line here, and nothing else has: the Role made of it is the least that
+works. A list or watch of one object by its name counts as a call on that name: RBAC sees it in the field selector.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import resources
+from interceptor.workload.kinds import KINDS, POD, Kind
+from interceptor.workload.names import lease_name
 
 if TYPE_CHECKING:
     from interceptor.kube import Cluster
@@ -23,7 +25,11 @@ _AT_ONCE = 8  # questions under way: an API server limits how many requests one 
 
 @dataclass(frozen=True)
 class Right:
-    """One verb on one resource. Where it isn't `required`, its lack only costs the comfort that `use` names."""
+    """One verb on one resource, or with a `name` on that one object.
+
+    Where it isn't `required`, its lack only costs what `use` names. `guard`: it is there for the agents, which restore
+    the workload by themselves; without it the user may still intercept, if somebody else looks after the end.
+    """
 
     verb: str
     resource: Resource
@@ -31,43 +37,90 @@ class Right:
     name: str = ""
     required: bool = True
     use: str = ""
+    guard: bool = False
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource.title(self.subresource or None)}"
 
 
-def needed(workload: str, *, guard: bool = True, exec_in_pod: bool = True) -> list[Right]:
-    """Everything one intercept of a Deployment calls, in the order of its steps."""
+def needed(kind: Kind, name: str = "", *, guard: bool = True, exec_in_pod: bool = True) -> list[Right]:
+    """Everything that one intercept calls (also `restore` and `status` of it), in the order of its steps.
+
+    With a name only that workload's, as far as RBAC can tell by names.
+    """
     rights = [
-        *(Right(verb, resources.DEPLOYMENTS, name=workload) for verb in ("get", "patch")),
-        *(Right(verb, resources.DEPLOYMENTS) for verb in ("list", "watch")),
-        *(Right(verb, resources.PODS) for verb in ("get", "list", "watch")),
+        *_carrier(kind, name),
+        *_all("get list watch", resources.PODS),
         # Older API servers ask for `get` to upgrade to a WebSocket, those from 1.35 on for `create`.
-        *(Right(verb, resources.PODS, "portforward") for verb in ("get", "create")),
-        *(Right(verb, resources.JOBS) for verb in ("create", "get", "patch", "delete")),
-        *(Right(verb, resources.LEASES) for verb in ("create", "get", "patch", "delete")),
-        Right("create", resources.SECRETS),
+        *_all("get create", resources.PODS, "portforward"),
+        *_all("create get patch delete", resources.JOBS),
+        *_all("create", resources.LEASES),
+        *_all("get list watch patch delete", resources.LEASES, name=_lease(kind, name)),
+        *_all("create", resources.SECRETS),
     ]
     if guard:
         rights += [
-            Right("create", resources.SERVICE_ACCOUNTS),
-            Right("create", resources.ROLES),
-            Right("create", resources.ROLE_BINDINGS),
-            Right("create", resources.SERVICE_ACCOUNTS, "token"),
-            Right("patch", resources.SECRETS, use="a fresh token for the agents of a long session"),
+            Right("create", resources.SERVICE_ACCOUNTS, guard=True),
+            Right("create", resources.ROLES, guard=True),
+            Right("create", resources.ROLE_BINDINGS, guard=True),
+            Right("create", resources.SERVICE_ACCOUNTS, "token", guard=True),
+            Right("patch", resources.SECRETS, use="a fresh token for the agents of a long session", guard=True),
         ]
-        # ... also where the agents restore it alone: their Role is told the ReplicaSet's name once it is known.
+        # The agents' Role is told the old revision's name once it is known.
         rights += _optional("a revision history without the agent after a death", resources.ROLES, "patch")
     if exec_in_pod:
         use = "the pod's environment, and the agent in the container's own image"
         rights += [Right(verb, resources.PODS, "exec", required=False, use=use) for verb in ("get", "create")]
-    return [
-        *rights,
-        *_optional("ports that only Services name", resources.SERVICES, "get", "list"),
+    rights += [
+        *_optional("ports that only Services name, and what stands between callers and pods", resources.SERVICES,
+                   "get", "list"),
+        *_optional("what stands between callers and pods", resources.ENDPOINT_SLICES, "list"),
         *_optional("the pods' own words when one can't start", resources.EVENTS, "list"),
-        *_optional("a revision history without the agent", resources.REPLICA_SETS, "get", "list", "delete"),
         *_optional("a note about autoscalers", resources.HPAS, "list"),
+    ]  # fmt: skip
+    if kind.history is not None:
+        verbs = ("get", "list", "delete") if kind.history is resources.REPLICA_SETS else ("list", "delete")
+        rights += _optional("a revision history without the agent", kind.history, *verbs)
+    return rights
+
+
+def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
+    """What `list`, `status` without a target and `restore --all` read of a namespace, or of all with `-A`."""
+    carriers = dict.fromkeys(resources.REPLICA_SETS if kind is POD else kind.resource for kind in kinds)
+    return [
+        *_all("list watch", resources.LEASES),
+        *(right for one in (*carriers, resources.PODS, resources.JOBS) for right in _all("list", one)),
     ]
+
+
+def everything(*, guard: bool = True) -> list[Right]:
+    """What all commands call in one namespace, for workloads of every kind."""
+    rights = [right for kind in KINDS for right in needed(kind, guard=guard)] + reading()
+    found: dict[tuple[str, Resource, str], Right] = {}
+    for right in rights:
+        key = right.verb, right.resource, right.subresource
+        if key not in found or (right.required and not found[key].required):
+            found[key] = right
+    return list(found.values())
+
+
+def _carrier(kind: Kind, name: str) -> list[Right]:
+    """On the object that carries the swap."""
+    if kind is not POD:
+        return _all("get patch list watch", kind.resource, name=name)
+    return [
+        *_all("create get list watch patch delete", resources.REPLICA_SETS),  # the stand-in's name is the session's
+        *_all("create", resources.PODS),
+        *_all("delete", resources.PODS, name=name),
+    ]
+
+
+def _lease(kind: Kind, name: str) -> str:
+    return lease_name(kind.resource.kind, name) if name else ""
+
+
+def _all(verbs: str, resource: Resource, subresource: str = "", name: str = "") -> list[Right]:
+    return [Right(verb, resource, subresource, name) for verb in verbs.split()]
 
 
 def _optional(use: str, resource: Resource, *verbs: str) -> list[Right]:
@@ -98,41 +151,22 @@ async def missing(cluster: Cluster, namespace: str, rights: Sequence[Right]) -> 
 
 
 class MissingRights(InterceptorError):
-    """The user may not do what an intercept needs; says everything at once, with the Role that gives it."""
+    """The user may not do what an intercept needs; says everything at once, and what prints the Role that gives it."""
 
-    def __init__(self, namespace: str, lacking: Sequence[Right]) -> None:
-        words = "; ".join(f"{', '.join(verbs)} {title}" for title, verbs in _by_resource(lacking).items())
+    def __init__(self, namespace: str, title: str, lacking: Sequence[Right], *, instead: str = "") -> None:
+        role = f"ask your cluster's admin for `interceptor rbac --for {title} -n {namespace} | kubectl apply -f -`"
         super().__init__(
-            f"missing rights in namespace {namespace}: {words}",
-            hint="the whole Role is in `interceptor intercept ... --dry-run`; ask your cluster's admin for it",
+            f"missing rights in namespace {namespace}: {words(lacking)}",
+            hint=f"{instead}; or {role}" if instead else role,
         )
         self.rights = tuple(lacking)
 
 
-def role_yaml(namespace: str, rights: Iterable[Right], name: str = "interceptor") -> str:
-    """The Role that allows exactly these rights, ready for `kubectl apply -f -`."""
-    rules: dict[tuple[str, str, str], list[str]] = {}
-    for right in rights:
-        plural = right.resource.plural + (f"/{right.subresource}" if right.subresource else "")
-        verbs = rules.setdefault((right.resource.group, plural, right.name), [])
-        if right.verb not in verbs:
-            verbs.append(right.verb)
-    lines = [
-        "apiVersion: rbac.authorization.k8s.io/v1",
-        "kind: Role",
-        f"metadata: {{name: {name}, namespace: {namespace}}}",
-        "rules:",
-    ]
-    for (group, plural, only), verbs in rules.items():
-        named = f', resourceNames: ["{only}"]' if only else ""
-        lines.append(f'- {{apiGroups: ["{group}"], resources: ["{plural}"]{named}, verbs: [{", ".join(verbs)}]}}')
-    return "\n".join(lines) + "\n"
-
-
-def _by_resource(rights: Sequence[Right]) -> dict[str, list[str]]:
+def words(lacking: Iterable[Right]) -> str:
+    """Rights in one line: `get, create pods/portforward; patch deployments.apps`."""
     grouped: dict[str, list[str]] = {}
-    for right in rights:
+    for right in lacking:
         verbs = grouped.setdefault(right.resource.title(right.subresource or None), [])
         if right.verb not in verbs:
             verbs.append(right.verb)
-    return grouped
+    return "; ".join(f"{', '.join(verbs)} {title}" for title, verbs in grouped.items())

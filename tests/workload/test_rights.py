@@ -1,38 +1,46 @@
-"""The Role that is printed, and the words for what is missing."""
+"""Which rights a command needs, and the words for those that are missing."""
 
 from __future__ import annotations
 
-import yaml
+import pytest
 
 from interceptor.kube import resources
-from interceptor.workload.rights import MissingRights, Right, needed, role_yaml
+from interceptor.workload.kinds import DEPLOYMENT, KINDS, POD, Kind
+from interceptor.workload.rights import MissingRights, Right, everything, needed, reading
 
 
-def test_role_holds_every_right() -> None:
-    rights = needed("orders")
-    role = yaml.safe_load(role_yaml("shop", rights))
-    assert (role["kind"], role["metadata"]) == ("Role", {"name": "interceptor", "namespace": "shop"})
-    granted = {
-        (verb, rule["apiGroups"][0], rule["resources"][0], (rule.get("resourceNames") or [""])[0])
-        for rule in role["rules"]
-        for verb in rule["verbs"]
-    }
-    asked = set()
-    for right in rights:
-        plural = right.resource.plural + (f"/{right.subresource}" if right.subresource else "")
-        asked.add((right.verb, right.resource.group, plural, right.name))
-    assert granted == asked
-
-
-def test_nothing_beyond_the_namespace() -> None:
-    assert all(right.resource.namespaced for right in needed("orders"))
-    assert not any("*" in str(right) for right in needed("orders"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_beyond_the_namespace(kind: Kind) -> None:
+    rights = [*needed(kind, "orders"), *reading(), *everything()]
+    assert all(right.resource.namespaced for right in rights)
+    assert not any("*" in str(right) for right in rights)
 
 
 def test_without_guard_no_roles() -> None:
-    titles = {str(right) for right in needed("orders", guard=False)}
-    assert "create roles.rbac.authorization.k8s.io" not in titles
-    assert "create serviceaccounts/token" not in titles
+    without = needed(DEPLOYMENT, "orders", guard=False)
+    assert not any(right.guard for right in without)
+    assert not any(right.resource is resources.ROLES for right in without)
+
+
+def test_workload_and_lease_are_named() -> None:
+    named = {(str(right), right.name) for right in needed(DEPLOYMENT, "orders") if right.name}
+    assert ("patch deployments.apps", "orders") in named
+    assert ("delete leases.coordination.k8s.io", "interceptor-deployment-orders") in named
+    assert not any(right.name for right in needed(DEPLOYMENT))
+
+
+def test_pods_are_written_for_bare_pods_alone() -> None:
+    for kind in KINDS:
+        writes = [right for right in needed(kind) if right.resource is resources.PODS and right.verb == "delete"]
+        assert bool(writes) == (kind is POD)
+
+
+def test_everything_is_said_once() -> None:
+    rights = [(right.verb, right.resource, right.subresource) for right in everything()]
+    assert len(rights) == len(set(rights))
+    for right in needed(DEPLOYMENT):
+        (found,) = (one for one in everything() if str(one) == str(right))
+        assert found.required or not right.required
 
 
 def test_missing_are_said_at_once() -> None:
@@ -41,6 +49,6 @@ def test_missing_are_said_at_once() -> None:
         Right("create", resources.PODS, "portforward"),
         Right("patch", resources.DEPLOYMENTS, name="orders"),
     ]
-    assert MissingRights("shop", lacking).message == (
-        "missing rights in namespace shop: get, create pods/portforward; patch deployments.apps"
-    )
+    error = MissingRights("shop", "deploy/orders", lacking)
+    assert error.message == "missing rights in namespace shop: get, create pods/portforward; patch deployments.apps"
+    assert "interceptor rbac --for deploy/orders -n shop" in error.hint
