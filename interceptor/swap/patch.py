@@ -54,28 +54,28 @@ def _objects(before: dict[str, Any], after: dict[str, Any], path: str) -> list[O
 
 def _lists(before: list[Any], after: list[Any], path: str) -> list[Operation] | None:
     """Item by item, or None where the items have no names of their own or changed places."""
-    identity = _identity(before, after)
-    if identity is None:
+    key = identity(before, after)
+    if key is None:
         return None
-    old = {item[identity]: item for item in before}
-    new = {item[identity]: item for item in after}
+    old = {item[key]: item for item in before}
+    new = {item[key]: item for item in after}
     if [name for name in old if name in new] != [name for name in new if name in old]:
         return None
     operations: list[Operation] = [
         {"op": "remove", "path": f"{path}/{index}"}
         for index in reversed(range(len(before)))
-        if before[index][identity] not in new
+        if before[index][key] not in new
     ]
     for index, item in enumerate(after):  # the first `index` items are in place by now
         place = f"{path}/{index}"
-        if item[identity] in old:
-            operations += _difference(old[item[identity]], item, place)
+        if item[key] in old:
+            operations += _difference(old[item[key]], item, place)
         else:
             operations.append({"op": "add", "path": place, "value": item})
     return operations
 
 
-def _identity(before: list[Any], after: list[Any]) -> str | None:
+def identity(before: list[Any], after: list[Any]) -> str | None:
     """The key by which the items of both lists are told apart."""
     if not all(isinstance(item, dict) for item in (*before, *after)):
         return None
