@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.config import Config
 from agent.environment import environment
@@ -25,6 +25,9 @@ from interceptor.wire.connection import Role
 from interceptor.wire.errors import LocalProtocolError
 from interceptor.wire.reasons import Reason
 from interceptor.wire.tls import TlsLayer
+
+if TYPE_CHECKING:
+    from agent.files import Files
 
 MOST_STRANGERS = 16  # connections that have not greeted yet: a slow-loris holds these for a while, not us
 
@@ -55,6 +58,7 @@ class Tunnels:
         self._config = config
         self._inbound = inbound
         self._outbound = outbound
+        self._files: Files | None = None
         self._on_change = on_change  # (is up, why it ended)
         self._context = server_context(config)
         self._strangers: dict[_Tunnel, None] = {}  # in the order in which they came
@@ -129,8 +133,15 @@ class Tunnels:
             tunnel.mux.control({"reply": number, "error": f"this agent can't do {action!r}"})
 
     def connect(self, tunnel: _Tunnel, relay: Relay, target: dict[str, Any]) -> None:
-        """The local process asks for a connection."""
-        self._outbound.connect(tunnel.mux, relay, target)
+        """The local process asks for a connection, or for the container's files."""
+        if "files" in target:
+            if self._files is None:
+                from agent.files import Files  # noqa: PLC0415  not every session wants files, and a start counts
+
+                self._files = Files(self._config.folder)
+            self._files.open(tunnel.mux, relay, target)
+        else:
+            self._outbound.connect(tunnel.mux, relay, target)
 
 
 class _Tunnel:

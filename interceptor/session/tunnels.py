@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -131,10 +131,18 @@ class Tunnels:
 
     async def dial(self, host: str, port: int) -> Outgoing:
         """Connect from a pod: the first whose tunnel stays up. Raises StreamRefused. See `sandbox.proxy.Dialer`."""
+        return await self._stream({"host": host, "port": port}, f"{host}:{port}")
+
+    async def open_files(self, target: Mapping[str, object]) -> Outgoing:
+        """Open a stream for a container's files, as soon as an agent is connected. See `sandbox.files.remote.Opener`."""
+        await self._pods.until(lambda: bool(self.live))
+        return await self._stream(target, "the container's files")
+
+    async def _stream(self, target: Mapping[str, object], name: str) -> Outgoing:
         for agent in self.live:
             if agent.tunnel is not None:
                 try:
-                    return await agent.tunnel.dial(host, port)
+                    return await agent.tunnel.open(target, name)
                 except StreamRefused as refused:
                     if refused.reason is not Reason.GONE:
                         raise

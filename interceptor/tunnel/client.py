@@ -81,10 +81,14 @@ class Tunnel:
 
     async def dial(self, host: str, port: int) -> Outgoing:
         """Connect to `host` (resolved in the pod) and `port` from the pod. Raises StreamRefused."""
+        return await self.open({"host": host, "port": port}, f"{host}:{port}")
+
+    async def open(self, target: Mapping[str, Any], name: str) -> Outgoing:
+        """Open a stream to whatever the agent serves under `target`; `name` is for people. Raises StreamRefused."""
         if self.ended.done():
             raise StreamRefused(Reason.GONE, self.ended.result().text)
         done: asyncio.Future[None] = self._loop.create_future()
-        relay = self._mux.open({"host": host, "port": port})
+        relay = self._mux.open(target)
 
         def accepted(_: Relay) -> None:
             if not done.done():
@@ -101,7 +105,7 @@ class Tunnel:
                 await done
         except TimeoutError:
             relay.reset(Reason.CANCELLED)
-            raise StreamRefused(Reason.TIMEOUT, f"{host}:{port}: no answer in {DIAL_TIME:g} s") from None
+            raise StreamRefused(Reason.TIMEOUT, f"{name}: no answer in {DIAL_TIME:g} s") from None
         except asyncio.CancelledError:
             relay.reset(Reason.CANCELLED)
             raise
