@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Names are at most nine letters ("connected"); texts stand below each other.
 _NAME_WIDTH = 10
-_MARKS = {"planned": "·", "note": "·", "waiting": "…", "lost": "!", "failed": "✗"}
+_MARKS = {"planned": "·", "note": "·", "waiting": "…", "lost": "!", "ending": "!", "failed": "✗"}
 _ASCII_MARKS = {"·": "-", "…": "~", "!": "!", "✗": "x", "✓": "+"}
 _STYLES = {"waiting": "yellow", "lost": "bold yellow", "failed": "bold red", "planned": "dim", "note": "dim"}
 

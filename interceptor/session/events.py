@@ -12,6 +12,7 @@ EventName = Literal[
     "ready",
     "waiting",
     "lost",
+    "ending",
     "restored",
     "failed",
     "note",

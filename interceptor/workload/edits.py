@@ -21,6 +21,7 @@ Object = dict[str, Any]
 
 MOST_NAMED = 4  # places told by name; of more, how many
 
+_SHORTER = (("spec.template.spec.", ""), ("spec.template.metadata.", "template "), ("spec.", ""), ("metadata.", ""))
 _CLUSTERS_OWN = ("deployment.kubernetes.io/", "deprecated.daemonset.template.generation")
 _PROGRAMS = {
     "argocd-controller": "Argo CD",
@@ -49,11 +50,7 @@ class Author:
 
 def edits(before: Object, now: Object) -> list[Path]:
     """The places that differ: labels, annotations and spec; not what the swap or the cluster's controllers keep there."""
-    found = []
-    for place in _differences(_watched(before), _watched(now), ()):
-        if not (place[:2] == ("metadata", "annotations") and len(place) > 2 and _is_clusters_own(place[2])):
-            found.append(place)
-    return found
+    return [place for place in _differences(_watched(before), _watched(now), ()) if not _is_clusters_own(place)]
 
 
 def author_of(before: Object, now: Object, places: Iterable[Path]) -> Author:
@@ -77,19 +74,18 @@ def author_of(before: Object, now: Object, places: Iterable[Path]) -> Author:
 
 def words(places: Sequence[Path]) -> str:
     """The places as people read them: replicas, containers[app].image, 2 more."""
-    named = [_short(place) for place in places]
-    some = list(dict.fromkeys(named))
+    some = list(dict.fromkeys(short(text(place)) for place in places))
     if len(some) > MOST_NAMED:
         return f"{', '.join(some[: MOST_NAMED - 1])} and {len(some) - MOST_NAMED + 1} more"
     return ", ".join(some)
 
 
-def _short(place: Path) -> str:
-    for start in (("spec", "template", "spec"), ("spec", "template", "metadata"), ("spec",), ("metadata",)):
-        if place[: len(start)] == start and len(place) > len(start):
-            prefix = "template " if start[-1] == "metadata" and len(start) > 1 else ""
-            return prefix + text(place[len(start) :])
-    return text(place)
+def short(place: str) -> str:
+    """A place's text without the way that all places share."""
+    for start, instead in _SHORTER:
+        if place.startswith(start):
+            return instead + place.removeprefix(start)
+    return place
 
 
 def _watched(workload: Object) -> Object:
@@ -120,8 +116,8 @@ def _differences(before: Any, now: Any, place: Path) -> list[Path]:
     return [place]
 
 
-def _is_clusters_own(annotation: Any) -> bool:
-    return isinstance(annotation, str) and annotation.startswith(_CLUSTERS_OWN)
+def _is_clusters_own(place: Path) -> bool:
+    return len(place) > 2 and place[:2] == ("metadata", "annotations") and place[2].startswith(_CLUSTERS_OWN)
 
 
 def _entries(workload: Object) -> list[Object]:

@@ -1,0 +1,77 @@
+"""Why a session's ground is gone: the error that ends it says what it met first, this says what happened.
+
+`intercept` asks once, before it passes the error on. Deleting a namespace deletes all that is in it in no order; deleting
+the session object takes the Lease along; agents that lost us end the session themselves. Looking takes no right that the
+session does not need anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from interceptor.errors import InterceptorError
+from interceptor.kube import ApiError, Cluster, Forbidden, NotFound, Unreachable
+from interceptor.kube.resources import JOBS, LEASES, Resource
+from interceptor.session.plan import Plan
+from interceptor.swap import record_of
+from interceptor.workload import objects
+
+LOOK_WITHIN = 2.0  # seconds; whoever waits for the reason waits for the end
+_AGAIN = "to intercept again, run the same command"
+
+
+async def explain(cluster: Cluster, plan: Plan, error: Exception) -> Exception:
+    """What happened, where one of the session's objects is gone; else the error as it is."""
+    if not isinstance(error, InterceptorError):
+        return error
+    try:
+        async with asyncio.timeout(LOOK_WITHIN):
+            return await _look(cluster, plan) or error
+    except (ApiError, Unreachable, TimeoutError):
+        return error  # the error speaks for itself then
+
+
+async def _look(cluster: Cluster, plan: Plan) -> InterceptorError | None:
+    names, title = plan.names, plan.title
+    if await _is_ending(cluster, plan):
+        hint = "nothing is left to restore; intercept in another with -n NAMESPACE"
+        return InterceptorError(f"the namespace {names.namespace} is being deleted by somebody", hint=hint)
+    try:
+        workload = await cluster.get(names.ref.resource, names.namespace, names.ref.object)
+    except NotFound:
+        hint = "when it is there again, run the same command"
+        return InterceptorError(f"{title} was deleted by somebody", hint=hint)
+    record = record_of(workload)
+    held = record is not None and record.session == names.session
+    if await _is_gone(cluster, JOBS, names.namespace, names.object):
+        if held:
+            return InterceptorError(f"the session object {names.object} was deleted by somebody", hint=_AGAIN)
+        if record is None:
+            return InterceptorError(f"{title} was restored by its agents: they had lost this program", hint=_AGAIN)
+    elif held and await _is_gone(cluster, LEASES, names.namespace, names.lease):
+        return InterceptorError(f"the lease {names.lease} was deleted by somebody", hint=_AGAIN)
+    return None
+
+
+async def _is_gone(cluster: Cluster, resource: Resource, namespace: str, name: str) -> bool:
+    try:
+        found = await cluster.get(resource, namespace, name)
+    except NotFound:
+        return True
+    return "deletionTimestamp" in found["metadata"]
+
+
+async def _is_ending(cluster: Cluster, plan: Plan) -> bool:
+    """Ask to create something, for nothing but the answer: reading namespaces is a right that not everybody has."""
+    names = plan.names
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": names.object, "uid": "none"}
+    lease = objects.lease(names, owner, plan.swap.holder, datetime.now(UTC), 1)
+    lease["metadata"] |= {"name": f"{names.object}-ending", "ownerReferences": []}
+    try:
+        await cluster.create(LEASES, names.namespace, lease, dry_run=True)
+    except NotFound:
+        return True
+    except Forbidden as error:
+        return "is being terminated" in error.message
+    return False
