@@ -1,0 +1,121 @@
+"""One relayed connection as seen from beside it: finds out the protocol and follows it. Whoever relays the bytes calls it.
+
+    watch = Watch(listener)
+    watch.requested(data, now)     # bytes that the caller sent, as they pass
+    watch.responded(data, now)     # bytes that the server sent
+    watch.request_side_ended(now), watch.response_side_ended(now), watch.closed(now)
+
+None of them raises, keeps `data`, or changes it: whatever the bytes are, relaying goes on. The time is the caller's own,
+in seconds, never running backwards.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from interceptor.http.exchange import Listener, Unreadable
+from interceptor.http.http1 import Http1
+from interceptor.http.http2 import PREFACE, Http2
+
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Feeds the parser of the protocol that the connection speaks, until it can't be read."""
+
+    __slots__ = ("_first", "_listener", "_parser", "_preface", "opaque", "request_bytes", "response_bytes")
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._first = b""  # the beginning, while it may still become HTTP/2's preface
+        self._preface = False  # HTTP/2 by upgrade: the caller's preface is still to come
+        self._parser: Http1 | Http2 | None = Http1(listener)
+        self.opaque = ""  # why it can't be read; "" while it can
+        self.request_bytes = 0
+        self.response_bytes = 0
+
+    def requested(self, data: memoryview, now: float) -> None:
+        """Bytes from the caller, at least one."""
+        begins = not self.request_bytes
+        self.request_bytes += len(data)
+        if self._parser is None:
+            return
+        try:
+            if begins or self._first or self._preface:
+                self._begin(data, now)
+            else:
+                self._parser.requested(data, now)
+        except Exception as error:  # whatever it is, the bytes go on
+            self._give_up(error, now)
+
+    def responded(self, data: memoryview, now: float) -> None:
+        """Bytes from the server, at least one."""
+        self.response_bytes += len(data)
+        parser = self._parser
+        if parser is None:
+            return
+        try:
+            parser.responded(data, now)
+            if type(parser) is Http1 and parser.switched is not None:
+                self._switch(parser, now)
+        except Exception as error:  # whatever it is, the bytes go on
+            self._give_up(error, now)
+
+    def request_side_ended(self, now: float) -> None:
+        """The caller will send no more."""
+        if self._parser is not None:
+            self._parser.request_side_ended(now)
+
+    def response_side_ended(self, now: float) -> None:
+        """The server will send no more."""
+        if self._parser is not None:
+            self._parser.response_side_ended(now)
+
+    def closed(self, now: float) -> None:
+        """The connection is over: what is still under way is told as cancelled."""
+        if self._parser is not None:
+            parser, self._parser = self._parser, None
+            parser.cut(now)
+
+    def _begin(self, data: memoryview, now: float) -> None:
+        """Tell HTTP/2 with prior knowledge from HTTP/1 by its preface."""
+        assert self._parser is not None
+        size = len(PREFACE)
+        if not self._first and not self._preface and data[0] != PREFACE[0]:
+            self._parser.requested(data, now)
+            return
+        taken = size - len(self._first)
+        first = self._first + bytes(data[:taken])
+        if first == PREFACE:
+            if not self._preface:
+                self._parser = Http2(self._listener)
+            self._first, self._preface = b"", False
+            if len(data) > taken:
+                self._parser.requested(data[taken:], now)
+        elif PREFACE.startswith(first):
+            self._first = first
+        elif self._preface:
+            raise Unreadable("HTTP/2 without its preface")
+        else:
+            self._first = b""
+            self._parser.requested(memoryview(first + bytes(data[taken:])), now)
+
+    def _switch(self, parser: Http1, now: float) -> None:
+        requests, answers = parser.left_over()
+        self._parser, self._preface = Http2(self._listener, parser.switched), True
+        if requests:
+            self._begin(memoryview(requests), now)
+        if answers:
+            self._parser.responded(memoryview(answers), now)
+
+    def _give_up(self, error: Exception, now: float) -> None:
+        parser, self._parser = self._parser, None
+        self._first = b""
+        if isinstance(error, Unreadable):
+            self.opaque = str(error)
+        else:
+            self.opaque = f"internal error: {error!r}"
+            _log.error("%s while watching a connection", self.opaque, exc_info=error)
+        if parser is not None:
+            parser.cut(now, unreadable=self.opaque)
+        self._listener.opaque(self.opaque)
