@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.refusal import Refusal
-from agent.splice import Splice
 from interceptor.tunnel.dial import Address, Dial
 from interceptor.tunnel.mux import Mux
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.tunnel.relay import Relay
+from interceptor.tunnel.splice import Splice
 from interceptor.wire.reasons import Reason
 
 MOST_WAITING = 10_000
@@ -55,6 +55,11 @@ class Inbound:
     def busy(self) -> int:
         """Connections that are not over."""
         return len(self._callers) + len(self._refusals) + len(self._relays) + len(self._splices)
+
+    @property
+    def waiting(self) -> int:
+        """Callers that nobody has accepted yet."""
+        return len(self._callers)
 
     def arrived(self, port: int, sock: socket.socket, peer: tuple[str, int]) -> None:
         """A new connection."""

@@ -7,15 +7,29 @@ import os
 import shutil
 import signal
 import sys
-from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from interceptor.errors import InterceptorError
 
 CTRL_C_GRACE = 2.0
 TERM_GRACE = 5.0
 _PR_SET_PDEATHSIG = 1
+
+
+class Running(Protocol):
+    """COMMAND, as a process of its own or in a sandbox."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status, once it has ended; negative for a signal."""
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Raises ProcessLookupError when it has ended."""
 
 
 class CommandError(InterceptorError):
@@ -58,6 +72,11 @@ async def run_command(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except OSError as error:
         hint = "does it begin with a #! line?" if error.errno == errno.ENOEXEC else f"try it alone: {argv[0]}"
         raise CommandError(f"{argv[0]}: {error.strerror}", hint=hint, exit_status=126) from error
+    return await see_through(process)
+
+
+async def see_through(process: Running) -> int:
+    """Wait for COMMAND's end and return its exit status; cancelled, make it end first."""
     try:
         status = await process.wait()
     except asyncio.CancelledError:
@@ -66,7 +85,7 @@ async def run_command(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-async def _end(process: Process) -> None:
+async def _end(process: Running) -> None:
     """End COMMAND: on a terminal Ctrl-C has reached it already, so it first gets time to leave by itself."""
     try:
         if _on_foreground_terminal() and await _ends_within(process, CTRL_C_GRACE):
@@ -82,7 +101,7 @@ async def _end(process: Process) -> None:
             await process.wait()
 
 
-async def _ends_within(process: Process, seconds: float) -> bool:
+async def _ends_within(process: Running, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):
             await process.wait()
@@ -91,7 +110,7 @@ async def _ends_within(process: Process, seconds: float) -> bool:
     return True
 
 
-def _send(process: Process, number: int) -> None:
+def _send(process: Running, number: int) -> None:
     try:
         process.send_signal(number)
     except ProcessLookupError:

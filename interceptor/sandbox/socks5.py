@@ -19,6 +19,7 @@ ADDRESS_NOT_SUPPORTED = 8
 _REPLIES = {
     Reason.REFUSED: 5,
     Reason.UNREACHABLE: 4,
+    Reason.NETWORK: 3,
     # "TTL expired" is what tor, ssh and others say for a dial that timed out; there is no better code.
     Reason.TIMEOUT: 6,
     Reason.NAME: 4,

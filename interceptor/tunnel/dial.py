@@ -14,11 +14,14 @@ from interceptor.wire.reasons import Reason
 Address = tuple[int, tuple[str, int]]
 """Address family, then (host number, port)."""
 
+Make = Callable[[int, int], socket.socket]
+"""Makes a socket of an address family and a kind; raises OSError."""
+
 Done = Callable[["socket.socket | None", "OSError | None"], None]
 
 _REASONS = {
     errno.ECONNREFUSED: Reason.REFUSED,
-    errno.ENETUNREACH: Reason.UNREACHABLE,
+    errno.ENETUNREACH: Reason.NETWORK,
     errno.EHOSTUNREACH: Reason.UNREACHABLE,
     errno.EADDRNOTAVAIL: Reason.UNREACHABLE,
     errno.ETIMEDOUT: Reason.TIMEOUT,
@@ -35,11 +38,14 @@ def reason_of(error: OSError) -> Reason:
 class Dial:
     """One attempt over several addresses; calls `done` once with a connected non-blocking socket or the last error."""
 
-    def __init__(self, poller: Poller, addresses: Sequence[Address], seconds: float, done: Done) -> None:
+    def __init__(
+        self, poller: Poller, addresses: Sequence[Address], seconds: float, done: Done, make: Make = socket.socket
+    ) -> None:
         self._poller = poller
         self._left = list(addresses)
         self._seconds = seconds
         self._done = done
+        self._make = make
         self._sock: socket.socket | None = None
         self._timer: Timer | None = None
         self._error = OSError(errno.EADDRNOTAVAIL, "no address")
@@ -49,7 +55,7 @@ class Dial:
         while self._left:
             family, address = self._left.pop(0)
             try:
-                sock = socket.socket(family, socket.SOCK_STREAM)
+                sock = self._make(family, socket.SOCK_STREAM)
             except OSError as error:  # out of descriptors, or a family that the system lacks
                 self._error = error
                 continue

@@ -8,7 +8,7 @@ class Reason(IntEnum):
 
     CANCELLED = 0  # the opener no longer wants the stream, or its socket was reset
     REFUSED = 1  # nothing listens there (ECONNREFUSED)
-    UNREACHABLE = 2  # no route, network or host unreachable
+    UNREACHABLE = 2  # the host can't be reached (EHOSTUNREACH)
     TIMEOUT = 3  # no answer to the dial in time
     NAME = 4  # the host name does not resolve
     DENIED = 5  # the other end does not serve that target
@@ -19,3 +19,4 @@ class Reason(IntEnum):
     GOODBYE = 10  # the session ends in order; nothing is wrong
     REPLACED = 11  # a newer tunnel of the same session took over
     SILENCE = 12  # nothing was heard for a while; the path is gone or stalled
+    NETWORK = 13  # no route to that network (ENETUNREACH)

@@ -81,8 +81,8 @@ async def test_variables_are_enough() -> None:
 @pytest.mark.parametrize(
     ("reason", "code"),
     [
-        (Reason.REFUSED, 5), (Reason.UNREACHABLE, 4), (Reason.TIMEOUT, 6), (Reason.NAME, 4), (Reason.DENIED, 2),
-        (Reason.GONE, 1), (Reason.BROKEN, 1),
+        (Reason.REFUSED, 5), (Reason.UNREACHABLE, 4), (Reason.NETWORK, 3), (Reason.TIMEOUT, 6), (Reason.NAME, 4),
+        (Reason.DENIED, 2), (Reason.GONE, 1), (Reason.BROKEN, 1),
     ],
 )  # fmt: skip
 async def test_socks_says_why(reason: Reason, code: int) -> None:

@@ -1,4 +1,8 @@
-"""Copies between two sockets of the pod, without a tunnel: `inbound` hands callers over to the cluster's own pods."""
+"""Copies between two sockets of one machine, without a tunnel.
+
+In the pod `agent.inbound` hands callers over to the cluster's own pods with it; on the developer's machine it joins the
+sandbox with the machine (`sandbox.machine`, `sandbox.ports`).
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,216 @@
+"""The program that becomes a sandbox: started by `sandbox.namespace`, it makes the namespaces and runs COMMAND in them.
+
+Two processes: the first makes the namespaces and waits; its child, process 1 of the new PID namespace, starts COMMAND,
+reaps what it leaves behind, and serves the client over two sockets: `control` (start, signals) and `pool` (sockets made
+in here, by which the client connects to what COMMAND listens on). Whichever of client, first, second process or COMMAND
+ends first, nothing is left: COMMAND's end is the end of process 1, and with it the kernel ends the namespace.
+
+Standard library only, and little of it: it is up before COMMAND would be missed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from interceptor.sandbox import doors, mounts
+from interceptor.sandbox.kernel import system
+from interceptor.sandbox.spec import Spec, loads
+
+POOL_SIZE = 16  # sockets in one answer
+TERM_GRACE = 3.0  # for COMMAND, when the client is gone
+_OURS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2)
+_PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)  # ignored by the interpreter, not by whoever started it
+_FAMILIES = {b"4": socket.AF_INET, b"6": socket.AF_INET6}
+
+
+class _Failed(Exception):
+    """A step of the set-up failed."""
+
+    def __init__(self, step: str, error: OSError) -> None:
+        super().__init__(step)
+        self.step, self.error = step, error
+
+
+def main() -> NoReturn:
+    """Run with the numbers of three descriptors as arguments: the spec, `control` and `pool`."""
+    described, control_fd, pool_fd = map(int, sys.argv[1:4])
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _OURS}
+    folder = os.getcwd()
+    with os.fdopen(described, "rb") as file:
+        spec = loads(file.read())
+    control, pool = socket.socket(fileno=control_fd), socket.socket(fileno=pool_fd)
+    for sock in (control, pool):
+        sock.set_inheritable(False)
+    try:
+        _set_up(spec, control)
+    except _Failed as failed:
+        _say(control, {"failed": failed.step, "errno": failed.error.errno, "path": failed.error.filename})
+        sys.exit(1)
+    child = os.fork()
+    if child:
+        control.close()
+        pool.close()
+        _, status = os.waitpid(child, 0)
+        sys.exit(_exit_status(status))
+    system.die_with_parent(signal.SIGKILL)
+    _Init(spec, control, pool, before, folder).run()
+
+
+def _set_up(spec: Spec, control: socket.socket) -> None:
+    """Make the namespaces and everything in them; hand the client the sockets by which it serves them."""
+    _step("namespaces", _make_namespaces)
+    if spec.hostname:
+        _step("host name", lambda: system.set_host_name(spec.hostname))
+    made = _step("network", lambda: doors.make(spec.network))
+    _say(control, {"doors": [name for name, _ in made]}, [sock.fileno() for _, sock in made])
+    for _, sock in made:
+        sock.close()
+
+    def hand_over(target: str, descriptor: int) -> None:
+        _say(control, {"fuse": target}, [descriptor])
+
+    _step("files", lambda: mounts.carry_out(spec.files, spec.mounts, hand_over))
+
+
+def _make_namespaces() -> None:
+    uid, gid = os.getuid(), os.getgid()
+    wanted = system.NEW_MOUNTS | system.NEW_UTS | system.NEW_PIDS | system.NEW_NET
+    if uid == 0:
+        # Real root needs no user namespace, and in one it could not touch other users' files any more.
+        try:
+            system.unshare(wanted)
+        except PermissionError:
+            pass  # root of a container
+        else:
+            return
+    system.unshare(wanted | system.NEW_USER)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+class _Init:
+    """Process 1 of the sandbox."""
+
+    def __init__(
+        self, spec: Spec, control: socket.socket, pool: socket.socket, before: dict[Any, Any], folder: str
+    ) -> None:
+        self._spec, self._control, self._pool = spec, control, pool
+        self._before, self._folder = before, folder
+        self._command = 0
+
+    def run(self) -> NoReturn:
+        """Serve until COMMAND has ended, or the client is gone."""
+        # A container that hides parts of /proc may not mount another; the outer one shows us, too.
+        with contextlib.suppress(PermissionError):
+            system.mount("proc", "/proc", "proc")
+        woken, wakes = socket.socketpair()
+        wakes.setblocking(False)
+        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        poll = select.poll()
+        for sock in (self._control, self._pool, woken):
+            poll.register(sock, select.POLLIN)
+        _say(self._control, {"ready": True})
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self._control.fileno():
+                    self._obey(self._control.recv(4096))
+                elif fd == self._pool.fileno():
+                    self._serve_pool(poll)
+                else:
+                    woken.recv(4096)
+                    self._reap()
+
+    def _obey(self, said: bytes) -> None:
+        if not said:
+            self._end_alone()
+        message = json.loads(said)
+        if "start" in message:
+            self._start()
+        elif "signal" in message and self._command:
+            os.kill(self._command, message["signal"])
+
+    def _serve_pool(self, poll: select.poll) -> None:
+        wish = self._pool.recv(1)
+        if not wish:
+            poll.unregister(self._pool)
+            return
+        made = [socket.socket(_FAMILIES[wish], socket.SOCK_STREAM) for _ in range(POOL_SIZE)]
+        socket.send_fds(self._pool, [wish], [sock.fileno() for sock in made])
+        for sock in made:
+            sock.close()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                ended, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if ended == 0:
+                return
+            if ended == self._command:
+                os._exit(_exit_status(status))
+
+    def _end_alone(self) -> NoReturn:
+        """The client is gone: let COMMAND end in order, for a moment."""
+        if self._command:
+            signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+            signal.setitimer(signal.ITIMER_REAL, TERM_GRACE)
+            for number in (signal.SIGTERM, signal.SIGCONT):
+                os.kill(self._command, number)
+            while True:
+                ended, status = os.waitpid(-1, 0)
+                if ended == self._command:
+                    os._exit(_exit_status(status))
+        os._exit(1)
+
+    def _start(self) -> None:
+        self._command = os.fork()
+        if self._command:
+            return
+        for number, action in self._before.items():
+            signal.signal(number, signal.SIG_IGN if action is signal.SIG_IGN else signal.SIG_DFL)
+        for number in _PYTHONS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        try:
+            os.chdir(self._folder)  # by its path: a mount may lie over it now
+            os.execve(self._spec.executable, list(self._spec.argv), _bytes(self._spec.environ))  # noqa: S606
+        except OSError as error:
+            _say(self._control, {"failed": "exec", "errno": error.errno, "path": error.filename})
+            os._exit(126)
+
+
+def _bytes(environ: dict[str, str]) -> dict[bytes, bytes]:
+    return {
+        name.encode(errors="surrogateescape"): value.encode(errors="surrogateescape") for name, value in environ.items()
+    }
+
+
+def _say(control: socket.socket, message: dict[str, object], descriptors: list[int] | None = None) -> None:
+    socket.send_fds(control, [json.dumps(message).encode()], descriptors or [])
+
+
+def _exit_status(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _step(name: str, do: Callable[[], Any]) -> Any:
+    try:
+        return do()
+    except OSError as error:
+        raise _Failed(name, error) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""A sandbox as the client holds it: `session` starts one and runs COMMAND in it; `outward`, `ports` and the like serve it.
+
+The namespaces are made by a program of its own (`sandbox.child`): a process that has threads or a loop can't go into a
+user namespace. What it makes inside comes here as descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from interceptor.errors import InterceptorError
+from interceptor.sandbox.pool import Pool
+from interceptor.sandbox.process import CommandError, see_through
+from interceptor.sandbox.spec import Spec, dumps
+
+START_TIME = 10.0
+MACHINES = frozenset({"namespaces", "host name", "network"})  # steps that a machine may forbid or lack
+_ROOT = str(Path(__file__).parents[2])
+_PROGRAM = "import sys; sys.path.append({!r}); from interceptor.sandbox.child import main; main()"
+_MOST_DESCRIPTORS = 16
+
+OnFuse = Callable[[str, int], None]
+"""Target of a mount and the descriptor to serve it by, whose owner the called one becomes."""
+
+
+class SandboxFailed(InterceptorError):
+    """The sandbox can't be made; `forbidden` when it is this machine that doesn't let us (there is another mode)."""
+
+    def __init__(self, step: str, code: int, path: str | None) -> None:
+        what = f"{path}: {os.strerror(code)}" if path else os.strerror(code)
+        super().__init__(
+            f"this machine lets no sandbox be made: {step}: {what}",
+            hint="--sandbox proxy goes without; interceptor doctor says what this machine lacks",
+        )
+        self.step, self.code = step, code
+        self.forbidden = step in MACHINES
+
+
+class Namespace:
+    """A sandbox that stands, with COMMAND not started yet."""
+
+    def __init__(self, spec: Spec, process: Process, control: socket.socket, pool: Pool) -> None:
+        self._spec, self._process, self._control = spec, process, control
+        self.pool = pool
+        self.doors: dict[str, socket.socket] = {}
+
+    async def run(self) -> int:
+        """Run COMMAND to its end and return its exit status. Raises CommandError when it can't be started."""
+        self._send({"start": True})
+        foreground = _foreground()
+        try:
+            status = await see_through(self)
+        finally:
+            _take_terminal_back(foreground)
+        told = self._told()
+        if told is not None and told.get("failed") == "exec":
+            hint = "does it begin with a #! line?" if told["errno"] == errno.ENOEXEC else "try it alone"
+            text = f"{self._spec.argv[0]}: {os.strerror(told['errno'])}"
+            raise CommandError(text, hint=hint, exit_status=126)
+        return status
+
+    # --- as `process.see_through` wants it -----------------------------------------------------------------------
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, once COMMAND and all it started are gone."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Wait for the end of everything in it."""
+        return await self._process.wait()
+
+    def send_signal(self, number: int) -> None:
+        """Send COMMAND a signal; SIGKILL ends the whole sandbox."""
+        if number == signal.SIGKILL:
+            self._process.kill()
+        else:
+            self._send({"signal": int(number)})
+
+    def _send(self, message: dict[str, object]) -> None:
+        try:
+            self._control.send(json.dumps(message).encode())
+        except BrokenPipeError as error:
+            raise ProcessLookupError from error
+
+    def _told(self) -> dict[str, Any] | None:
+        try:
+            said = self._control.recv(4096)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            return None
+        return json.loads(said) if said else None
+
+
+@asynccontextmanager
+async def open_namespace(spec: Spec, on_fuse: OnFuse | None = None) -> AsyncIterator[Namespace]:
+    """Make a sandbox; at the end nothing of it is left. Raises SandboxFailed."""
+    control, theirs = _pair()
+    pool_ours, pool_theirs = _pair()
+    described = os.memfd_create("sandbox", 0)
+    with control, pool_ours:
+        with theirs, pool_theirs, os.fdopen(described, "w+b") as file:
+            file.write(dumps(spec))
+            file.flush()
+            os.lseek(described, 0, os.SEEK_SET)
+            passed = described, theirs.fileno(), pool_theirs.fileno()
+            program = _PROGRAM.format(_ROOT)
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-S", "-c", program, *map(str, passed), pass_fds=passed
+            )  # fmt: skip
+        control.setblocking(False)
+        made = Namespace(spec, process, control, Pool(pool_ours))
+        try:
+            async with asyncio.timeout(START_TIME):
+                await _until_ready(made, control, on_fuse or _close)
+            yield made
+        finally:
+            control.close()  # by which process 1 knows that we are done
+            made.pool.close()
+            for door in made.doors.values():
+                door.close()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def _until_ready(made: Namespace, control: socket.socket, on_fuse: OnFuse) -> None:
+    while True:
+        await _readable(control)
+        said, descriptors, _, _ = socket.recv_fds(control, 4096, _MOST_DESCRIPTORS)
+        if not said:
+            raise SandboxFailed("start", errno.ECHILD, None)
+        message = json.loads(said)
+        if "failed" in message:
+            raise SandboxFailed(message["failed"], message["errno"], message["path"])
+        if "doors" in message:
+            made.doors = {
+                name: socket.socket(fileno=number) for name, number in zip(message["doors"], descriptors, strict=True)
+            }
+            for door in made.doors.values():
+                door.setblocking(False)
+        elif "fuse" in message:
+            on_fuse(message["fuse"], descriptors[0])
+        elif "ready" in message:
+            return
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(sock, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(sock)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def _close(_: str, descriptor: int) -> None:
+    os.close(descriptor)
+
+
+def _foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False  # stdin is no terminal
+
+
+def _take_terminal_back(was_ours: bool) -> None:
+    """A shell as COMMAND makes itself the terminal's foreground and, from inside, can't give it back to us."""
+    if was_ours and not _foreground():
+        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        try:
+            os.tcsetpgrp(0, os.getpgrp())
+        except OSError:
+            pass  # the terminal is gone
+        finally:
+            signal.signal(signal.SIGTTOU, before)

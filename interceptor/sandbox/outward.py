@@ -1,0 +1,141 @@
+"""TCP connections that leave a sandbox: each first packet waits in the kernel until the pod has connected, or can't.
+
+`session` runs it beside COMMAND. Way of a connection: queue -> the pod dials -> the packet goes on to our listener, and
+the socket that comes out of it is the tunnel's; or to the kernel's own answer, a reset or an ICMP message, from which
+connect() gets the errno that it would get in the pod. A dial that times out, and one for which no agent is connected
+just now, loses the packet: the kernel sends it again after 1, 3, 7 ... seconds and gives up by itself, as in the pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from interceptor.sandbox import doors
+from interceptor.sandbox.kernel import nfqueue, rules
+from interceptor.sandbox.kernel.nfqueue import Pair
+from interceptor.sandbox.machine import Machine
+from interceptor.sandbox.proxy import Dialer, Outgoing
+from interceptor.tunnel.errors import StreamRefused
+from interceptor.tunnel.relay import reset
+from interceptor.wire.reasons import Reason
+
+MOST_DIALS = 4096  # under way; who comes then is asked to come again, by a packet lost
+ARRIVAL = 5.0  # seconds from our verdict until the connection comes out of the listener: else its program gave up
+_READ = 256 * 1024
+_MARKS = {
+    Reason.REFUSED: rules.REFUSE,
+    Reason.UNREACHABLE: rules.HOST_UNREACHABLE,
+    Reason.NETWORK: rules.NET_UNREACHABLE,
+    Reason.DENIED: rules.PROHIBIT,
+    Reason.BROKEN: rules.REFUSE,
+}
+
+
+@dataclass(slots=True)
+class _Dialled:
+    """The pod is connected; the local half is on its way to our listener."""
+
+    outgoing: Outgoing
+    forgotten: asyncio.TimerHandle
+
+
+class Outward:
+    """The connections of one sandbox."""
+
+    def __init__(
+        self, opened: Mapping[str, socket.socket], addresses: Collection[str], dialer: Dialer, machine: Machine
+    ) -> None:
+        self._queue = opened[doors.QUEUE]
+        self._listeners = [opened[name] for name in (doors.TCP4, doors.TCP6) if name in opened]
+        self._own = frozenset(str(ipaddress.ip_address(one)) for one in addresses)
+        self._dialer, self._machine = dialer, machine
+        self._under_way: set[Pair] = set()
+        self._dialled: dict[Pair, _Dialled] = {}
+
+    async def serve(self) -> None:
+        """Serve until cancelled. What is connected by then is the tunnel's."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as dials:
+                loop.add_reader(self._queue, self._read_queue, dials)
+                for listener in self._listeners:
+                    loop.add_reader(listener, self._accept, listener)
+                await loop.create_future()
+        finally:
+            for sock in (self._queue, *self._listeners):
+                loop.remove_reader(sock)
+            for dialled in self._dialled.values():
+                dialled.forgotten.cancel()
+                dialled.outgoing.abandon()
+            self._dialled.clear()
+
+    def _read_queue(self, dials: asyncio.TaskGroup) -> None:
+        try:
+            data = self._queue.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:  # packets were lost on the way to us: they come again
+                raise
+            return
+        for packet in nfqueue.packets(data):
+            pair = packet.pair
+            if pair in self._dialled:
+                self._say(nfqueue.accept(packet.number, rules.LEAD))
+            elif pair in self._under_way or len(self._under_way) >= MOST_DIALS:
+                self._say(nfqueue.drop(packet.number))
+            else:
+                self._under_way.add(pair)
+                dials.create_task(self._dial(packet), name=f"dial {pair.target[0]}:{pair.target[1]}")
+
+    async def _dial(self, packet: nfqueue.Packet) -> None:
+        pair = packet.pair
+        try:
+            outgoing = await self._connect(*pair.target)
+        except StreamRefused as refused:
+            mark = _MARKS.get(refused.reason)
+            self._say(nfqueue.drop(packet.number) if mark is None else nfqueue.accept(packet.number, mark))
+        else:
+            forgotten = asyncio.get_running_loop().call_later(ARRIVAL, self._forget, pair)
+            self._dialled[pair] = _Dialled(outgoing, forgotten)
+            self._say(nfqueue.accept(packet.number, rules.LEAD))
+        finally:
+            self._under_way.discard(pair)
+
+    async def _connect(self, address: str, port: int) -> Outgoing:
+        """Connect to where the packet was meant for: a place on this machine, the pod's own, or beyond."""
+        if self._machine.has(address, port):
+            return await self._machine.dial(address, port)
+        if address in self._own or ipaddress.ip_address(address).is_loopback:
+            address = "::1" if ":" in address else "127.0.0.1"
+        return await self._dialer.dial(address, port)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, peer = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        dialled = self._dialled.pop(Pair(peer[:2], sock.getsockname()[:2]), None)
+        if dialled is None:  # it knocked at our listener itself, or was too late
+            reset(sock)
+            return
+        dialled.forgotten.cancel()
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        dialled.outgoing.attach(sock, b"")
+
+    def _forget(self, pair: Pair) -> None:
+        self._dialled.pop(pair).outgoing.abandon()
+
+    def _say(self, verdict: bytes) -> None:
+        try:
+            self._queue.send(verdict)
+        except OSError as error:
+            # The packet stays queued without a verdict until the sandbox ends; its program's kernel sends another.
+            if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
+                raise
