@@ -22,6 +22,7 @@ from agent.inbound import Inbound
 from agent.journal import say
 from agent.listener import Listener
 from agent.outbound import Outbound
+from agent.status import Status
 from agent.tunnels import Tunnels
 from agent.workers import Workers
 from interceptor.tunnel.epoll import EpollPoller
@@ -46,6 +47,7 @@ def main() -> int:
     drain = Drain(poller, inbound, tunnels, guard, [*listeners, tunnel_listener])
     health = Health(poller, lambda: tunnels.armed and not drain.begun, lambda: drain.begun)
     tunnels.on_armed = health.look_again
+    health.pages = Status(poller, config, tunnels, inbound, guard, lambda: drain.begun).pages
     Listener(poller, config.bind, config.health_port, health.arrived)
 
     def begin_end() -> None:

@@ -65,6 +65,15 @@ class Guard:
         """Whether something is being read or written on which the end of the session depends."""
         return self._looking or self._release.under_way
 
+    @property
+    def state(self) -> str:
+        """In a word, for `interceptor status`."""
+        if not self._config.guard:
+            return "off"
+        if self._release.under_way:
+            return "restored"
+        return "watching" if self._watchdog.watching else "idle"
+
     def start(self) -> None:
         """Begin; how long the client has for its first tunnel, the Lease says."""
         if self._config.guard:

@@ -65,6 +65,8 @@ class Tunnels:
         self._live: _Tunnel | None = None
         self.on_armed: Callable[[], None] = lambda: None
         self.armed = False  # the client said that callers may come
+        self._lost: tuple[str, str] = ("never", "no client has connected yet")  # why the last tunnel ended
+        self._since = poller.now()  # when the tunnel came, or ended
 
     def arrived(self, sock: socket.socket, _: tuple[str, int]) -> None:
         """Somebody connected to the tunnel port."""
@@ -88,12 +90,22 @@ class Tunnels:
         if self._live is not None:
             self._live.mux.control(message)
 
+    def state(self) -> dict[str, Any]:
+        """The tunnel as `interceptor status` tells it."""
+        seconds = round(self._poller.now() - self._since, 1)
+        if self._live is None:
+            return {"up": False, "seconds": seconds, "reason": self._lost[0], "text": self._lost[1]}
+        mux = self._live.mux
+        trip = round(mux.round_trip * 1000, 1)
+        return {"up": True, "seconds": seconds, "text": "", "round_trip_ms": trip, "streams": len(mux.relays)}
+
     # --- for the tunnels ---------------------------------------------------------------------------------------
 
     def greeted(self, tunnel: _Tunnel) -> None:
         """A tunnel is up: it is the one from now on."""
         self._strangers.pop(tunnel, None)
         before, self._live = self._live, tunnel
+        self._since = self._poller.now()
         if before is not None:
             before.mux.close(Reason.REPLACED, "a newer tunnel took over")
         say("the developer's machine is connected")
@@ -106,6 +118,7 @@ class Tunnels:
         self._strangers.pop(tunnel, None)
         if self._live is tunnel:
             self._live = None
+            self._since, self._lost = self._poller.now(), (reason.name.lower(), text or reason.name.lower())
             say(f"the developer's machine is gone: {text or reason.name}")
             self._inbound.tunnel_down(text)
             self._on_change(False, reason)
