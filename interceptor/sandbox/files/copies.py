@@ -1,0 +1,217 @@
+"""Copies of volumes in a private folder, for machines where FUSE or namespaces are not to be had; `session.volumes` asks.
+
+The folder lies in memory where the machine offers that, readable by its owner alone. A lock tells a living one from one
+that a killed program left: the next start removes those. Secrets, ConfigMaps and tokens are followed the kubelet's way: new
+files in a folder of their own, then one symlink is exchanged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from interceptor.sandbox.files.remote import RemoteFiles
+from interceptor.wire.files import MOST_READ, Attributes, Step
+
+SMALL = 8 * 1024 * 1024  # bytes that are copied without being asked for
+MOST_FILES = 2000
+LOOK_EVERY = 5.0
+_PREFIX = "interceptor-files-"
+_CURRENT = b"..data"  # the kubelet's symlink
+_LOCK = ".lock"
+
+
+class TooLarge(Exception):
+    """More than is copied by itself."""
+
+
+class Copies:
+    """One session's folder. Use as `async with`."""
+
+    def __init__(self) -> None:
+        self.folder = Path()
+        self._lock = -1
+
+    async def __aenter__(self) -> Copies:
+        parent = _parent()
+        _sweep(parent)
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        self._lock = os.open(self.folder / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        _remove(self.folder)
+        os.close(self._lock)
+
+    def place(self, path: str) -> Path:
+        """Where a volume's copy is."""
+        return self.folder / path.lstrip("/")
+
+    async def copy(self, remote: RemoteFiles, root: int, path: str, attributes: Attributes, *, whole: bool) -> None:
+        """Copy a volume. Raises TooLarge unless the `whole` is wanted, OSError when it can't be read."""
+        place = self.place(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not stat.S_ISDIR(attributes.mode):
+            if attributes.size > SMALL and not whole:
+                raise TooLarge
+            await _copy_file(remote, root, Step(b"", 0, attributes, b""), place)
+            return
+        if not whole:
+            await _measure(remote, root)
+        place.mkdir(exist_ok=True)
+        await _copy_folder(remote, root, b"", place)
+
+    async def follow(self, remote: RemoteFiles, root: int, path: str) -> None:
+        """Bring what the kubelet changes, until cancelled; for volumes it doesn't write, return at once."""
+        place = self.place(path)
+        if not (place / os.fsdecode(_CURRENT)).is_symlink():
+            return
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            with contextlib.suppress(OSError):  # out of reach, or swapped once more while we looked: the next look
+                await _renew(remote, root, place)
+
+
+async def _renew(remote: RemoteFiles, root: int, place: Path) -> None:
+    current = place / os.fsdecode(_CURRENT)
+    there = (await remote.walk(root, _CURRENT))[0]
+    if there.errno or not there.target or os.fsencode(os.readlink(current)) == there.target:
+        return
+    fresh = place / os.fsdecode(there.target)
+    if not fresh.exists():
+        fresh.mkdir(mode=0o700)
+        await _copy_folder(remote, root, there.target, fresh)
+    old = place / os.readlink(current)
+    _link(there.target, current)
+    names = {_CURRENT, there.target}
+    async for step in _list(remote, root, b""):
+        names.add(step.path)
+        if step.target and step.path != _CURRENT:
+            _link(step.target, place / os.fsdecode(step.path))
+    _unlink_others(place, names)
+    if old != fresh:
+        _remove(old)
+
+
+def _unlink_others(place: Path, names: set[bytes]) -> None:
+    for entry in list(place.iterdir()):
+        if entry.is_symlink() and os.fsencode(entry.name) not in names:
+            entry.unlink()
+
+
+def _link(target: bytes, path: Path) -> None:
+    """Make or exchange a symlink in one step."""
+    if path.is_symlink() and os.fsencode(os.readlink(path)) == target:
+        return
+    beside = path.with_name(f"{path.name}.new")
+    os.symlink(os.fsdecode(target), beside)
+    beside.replace(path)
+
+
+async def _list(remote: RemoteFiles, root: int, path: bytes) -> AsyncGenerator[Step, None]:
+    folder = await remote.folder(root, path)
+    try:
+        while page := await folder.page():
+            for step in page:
+                yield step
+    finally:
+        await folder.close()
+
+
+async def _measure(remote: RemoteFiles, root: int) -> None:
+    """Raise TooLarge as soon as that is known."""
+    size = files = 0
+    waiting = [b""]
+    while waiting:
+        path = waiting.pop()
+        async with contextlib.aclosing(_list(remote, root, path)) as entries:
+            async for step in entries:
+                assert step.attributes is not None
+                files += 1
+                if stat.S_ISDIR(step.attributes.mode):
+                    waiting.append(_below(path, step.path))
+                elif stat.S_ISREG(step.attributes.mode):
+                    size += step.attributes.size
+                if size > SMALL or files > MOST_FILES:
+                    raise TooLarge
+
+
+async def _copy_folder(remote: RemoteFiles, root: int, path: bytes, place: Path) -> None:
+    """Copy what is in a folder; what is neither file, folder nor link (a socket, a pipe) works in the pod only."""
+    async with contextlib.aclosing(_list(remote, root, path)) as entries:
+        async for step in entries:
+            assert step.attributes is not None
+            mode, there, target = step.attributes.mode, _below(path, step.path), place / os.fsdecode(step.path)
+            if stat.S_ISLNK(mode):
+                os.symlink(os.fsdecode(step.target), target)
+            elif stat.S_ISDIR(mode):
+                target.mkdir(exist_ok=True)
+                await _copy_folder(remote, root, there, target)
+                target.chmod(stat.S_IMODE(mode) | 0o700)  # ours to change later
+            elif stat.S_ISREG(mode):
+                await _copy_file(remote, root, step._replace(path=there), target)
+
+
+async def _copy_file(remote: RemoteFiles, root: int, step: Step, place: Path) -> None:
+    assert step.attributes is not None
+    try:
+        file = await remote.open(root, step.path, os.O_RDONLY)
+    except PermissionError:
+        return  # as in the pod: it is there, and may not be read
+    try:
+        with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:  # noqa: ASYNC230  memory
+            data = file.first
+            while data:
+                copy.write(data)
+                data = await file.read(copy.tell(), MOST_READ)
+    finally:
+        await file.close()
+    os.chmod(place, stat.S_IMODE(step.attributes.mode))
+    os.utime(place, ns=(step.attributes.atime, step.attributes.mtime))
+
+
+def _below(path: bytes, name: bytes) -> bytes:
+    return path + b"/" + name if path else name
+
+
+def _parent() -> Path:
+    """A place in memory, where there is one for us."""
+    for folder in (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):  # noqa: S108  a fresh folder of ours in it
+        if folder and os.access(folder, os.W_OK | os.X_OK):
+            return Path(folder)
+    return Path(tempfile.gettempdir())
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed programs of ours left."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        try:
+            lock = os.open(folder / _LOCK, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # somebody else's, or just being made or removed
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue  # it is in use
+        else:
+            _remove(folder)
+        finally:
+            os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree of ours, folders that may not be written included."""
+    for path, names, _ in os.walk(folder):
+        for name in names:
+            inside = Path(path, name)
+            if not inside.is_symlink():
+                inside.chmod(0o700)
+    shutil.rmtree(folder)
