@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -22,11 +23,13 @@ from interceptor.session import setup
 from interceptor.session.access import open_cluster
 from interceptor.session.environment import environment_of
 from interceptor.session.events import Event, Teller
+from interceptor.session.exchange import Exchange
+from interceptor.session.gone import explain
 from interceptor.session.history import allow_forgetting
 from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.localside import addresses_of, until_listening
 from interceptor.session.options import InterceptOptions
-from interceptor.session.others import watch_workload
+from interceptor.session.others import Others
 from interceptor.session.plan import Plan, describe, details_of, dry_run, look
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
@@ -62,7 +65,7 @@ async def intercept(options: InterceptOptions, teller: Teller) -> int:
             return 0
         if plan.rolling:
             with teller.busy("waiting for the rollout that is under way"):
-                await wait_rolled_out(cluster, plan.names.namespace, plan.names.workload, within=ROLLOUT_TIME)
+                await wait_rolled_out(cluster, plan.names.ref, within=ROLLOUT_TIME)
         return await _Session(cluster, plan, options, teller).run()
 
 
@@ -75,6 +78,7 @@ class _Session:
         self._services: list[asyncio.Task[None]] = []
         self._over: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._restorer: Restorer | None = None
+        self._exchange: Exchange | None = None
 
     async def run(self) -> int:
         """Act and serve; undo whatever happens."""
@@ -98,7 +102,8 @@ class _Session:
             self._start(services, "renew the lease", keeper.renew_lease(held))
             context = await setup.set_up(cluster, plan, options, owner, keeper, made)
 
-        pods = Pods(cluster, names.namespace, plan.workload, plan.swap.container)
+        pods = Pods(cluster, names.ref, plan.workload, plan.swap.container)
+        exchange = self._exchange = Exchange(cluster, names.ref, plan.workload, pods, revision=plan.revision)
         local = LocalSide(
             AsyncioPoller(asyncio.get_running_loop()),
             await addresses_of(plan.ports, options.to_host),
@@ -118,11 +123,11 @@ class _Session:
             self._start(services, "renew the agents' token", keeper.renew_token())
             self._start(services, "let the agents tidy up", allow_forgetting(cluster, names, pods))
 
-        self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller, keeper)
+        self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller, keeper, exchange)
         self._undo.add("the swap", self._restorer.restore)
         if self._over.done():  # the lock was lost meanwhile: not to be swapped any more
             raise self._over.result()
-        await apply_swap(cluster, names.namespace, names.workload, plan.swap)
+        swapped = await apply_swap(cluster, names.ref, plan.swap)
         self._restorer.applied = True
         teller.tell(
             Event(
@@ -132,7 +137,9 @@ class _Session:
                 {"workload": plan.title},
             )
         )
-        self._start(services, "watch the workload", watch_workload(cluster, plan, teller, self._end))
+        self._start(services, "exchange the pods", exchange.serve(keeper.remember))
+        others = self._restorer.others = Others(cluster, plan, swapped, teller, self._end)
+        self._start(services, "watch the workload", others.watch())
         return await self._serve(pods, tunnels, local, proxy)
 
     async def _serve(self, pods: Pods, tunnels: Tunnels, local: LocalSide, proxy: Proxy) -> int:
@@ -142,7 +149,7 @@ class _Session:
             watchers = [
                 group.create_task(self._raise_when_over(), name="end of the session"),
                 group.create_task(
-                    watch_for_trouble(self._cluster, plan.names.namespace, plan.names.workload, plan.names.session),
+                    watch_for_trouble(self._cluster, plan.names.ref, plan.names.session),
                     name="trouble",
                 ),
             ]
@@ -195,7 +202,8 @@ class _Session:
         await until_listening(plan.ports, self._options.to_host, self._options.hold, self._teller)
         await tunnels.arm()
         with self._teller.busy("waiting for the rollout"):
-            await wait_rolled_out(self._cluster, plan.names.namespace, plan.names.workload, within=ROLLOUT_TIME)
+            assert self._exchange is not None
+            await self._exchange.until_swapped(ROLLOUT_TIME)
         trouble.cancel()
         session = plan.names.session
         while True:
@@ -226,7 +234,13 @@ class _Session:
             self._end(error)
 
     async def _raise_when_over(self) -> None:
-        raise await self._over
+        """End COMMAND when the session is over, but only once others serve its callers, where that can be."""
+        error = await explain(self._cluster, self._plan, await self._over)
+        self._teller.tell(Event("ending", getattr(error, "message", str(error))))
+        if self._restorer is not None:
+            with suppress(InterceptorError):  # tried again, and then told, when COMMAND has ended
+                await self._restorer.restore()
+        raise error
 
     def _end(self, error: Exception) -> None:
         """Somebody or something else ended the session."""
@@ -252,6 +266,5 @@ class _Session:
             raise InterceptorError(f"not everything could be taken back: {what}", hint=failures[0].error.hint)
         if changed:
             text = self._restorer.words() if self._restorer is not None else f"{self._plan.title} was not changed"
-            undone = self._restorer.undone if self._restorer is not None else None
-            details = {"kept": undone.kept if undone is not None else []}
+            details = {"kept": self._restorer.kept if self._restorer is not None else []}
             self._teller.tell(Event("restored", text, time.monotonic() - began, details))

@@ -31,8 +31,9 @@ class Stage(Enum):
     """How long the session object outlives us, and how often that is pushed ahead; seconds."""
 
     ALONE = (10, 1.0)  # nothing is changed: its objects hinder nobody but for the lock
-    SWAPPED = (120, 5.0)  # no agent has been seen yet, and its image may have to be pulled
+    SWAPPED = (60, 5.0)  # no agent has been seen yet: from the swap to its first look it may take so long
     HELD = (3600, 30.0)  # an outage of the API server must never cost the agents their rights
+    REMEMBERED = (10 * 365 * 86400, 30.0)  # a bare pod is deleted, and the session alone knows how to make it again
 
     @property
     def ahead(self) -> int:
@@ -105,8 +106,15 @@ class Keeper:
         self._stage = Stage.SWAPPED
         await self._push()
 
+    async def remember(self) -> None:
+        """A bare pod is deleted next: return when the session object won't end by itself. Raises like `swapping`."""
+        self._stage = Stage.REMEMBERED
+        await self._push()
+
     def enter(self, stage: Stage) -> None:
         """From now on this stage's deadline holds."""
+        if self._stage is Stage.REMEMBERED and stage is Stage.HELD:
+            return
         self._stage = stage
         self._entered.set()
 

@@ -1,62 +1,145 @@
 """What others do to the workload while it is held: `intercept` runs it, tells of it, and ends the session where it must.
 
-Nothing is fought: who deletes the workload or takes the swap back (a re-applied manifest, Argo CD, an agent that thought
-us gone) wins, and the session ends in order. Scaling is followed: agents come and go with the pods.
+Nothing is fought. Whoever writes to a place that the swap needs (an image of theirs, a re-applied manifest, Argo CD)
+wins, and the session ends in order; whatever else changes is followed, for the agents come and go with the pods.
+docs/architecture.md, "What others do meanwhile", has the table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
-from interceptor.kube.resources import DEPLOYMENTS
 from interceptor.session.events import Event, Teller
 from interceptor.session.plan import Plan
-from interceptor.swap import record_of, restore
+from interceptor.swap import disturbed, record_of
+from interceptor.swap.path import Path, text
+from interceptor.workload.edits import Author, author_of, edits, words
+
+Object = dict[str, Any]
+
+MOST_KEPT = 50  # of the places that others changed, for the last word
+_AGAIN = "to intercept again, run the same command"
+_HEALERS = {
+    "Argo CD": "pause its self-heal first (argocd app set APP --sync-policy none), then run the same command",
+    "Flux": "suspend it first (flux suspend kustomization NAME), then run the same command",
+    "Flux (Helm)": "suspend it first (flux suspend helmrelease NAME), then run the same command",
+}
 
 
-async def watch_workload(
-    cluster: Cluster, plan: Plan, teller: Teller, on_end: Callable[[InterceptorError], None]
-) -> None:
-    """Follow the Deployment from the swap on, until cancelled or until it is no longer ours."""
-    names = plan.names
-    replicas = plan.replicas
-    events = cluster.watch(DEPLOYMENTS, names.namespace, field_selector=f"metadata.name={names.workload}")
-    seen = False
-    async with aclosing(events):
-        async for event in events:
-            if (event.type == "SYNCED" and not seen) or event.type == "DELETED":
-                on_end(InterceptorError(f"{plan.title} was deleted by somebody"))
-                return
-            if event.type == "SYNCED":
-                continue
-            seen = True
-            reason = _taken(event.object, names.session)
-            if reason:
-                on_end(InterceptorError(f"{plan.title}: {reason}", hint="to intercept again, run the same command"))
-                return
-            wanted = int(event.object["spec"].get("replicas", 1))
-            if wanted != replicas:
-                replicas = wanted
-                teller.tell(_scaled(plan.title, wanted))
+class TakenByOthers(InterceptorError):
+    """Somebody else's change ends the session. `by` and `at` say whose, as far as the cluster knows."""
+
+    def __init__(self, message: str, author: Author) -> None:
+        super().__init__(message, hint=_HEALERS.get(author.program, _AGAIN))
+        self.author = author
 
 
-def _taken(workload: dict[str, Any], session: str) -> str:
-    """Why it is not ours any more, or empty."""
-    record = record_of(workload)
+@dataclass
+class Others:
+    """Follows one workload from the swap on."""
+
+    cluster: Cluster
+    plan: Plan
+    swapped: Object  # as the swap left it
+    teller: Teller
+    on_end: Callable[[InterceptorError], None]
+    changed: list[str] = field(default_factory=list)  # what stays theirs when the session ends
+
+    async def watch(self) -> None:
+        """Follow until cancelled, or until it is no longer ours."""
+        ref, last = self.plan.names.ref, self.swapped
+        events = self.cluster.watch(ref.resource, ref.namespace, field_selector=f"metadata.name={ref.object}")
+        seen = False
+        async with aclosing(events):
+            async for event in events:
+                error: InterceptorError | None = None
+                if event.type == "DELETED" or (event.type == "SYNCED" and not seen):
+                    error = InterceptorError(f"{self.plan.title} was deleted by somebody")
+                elif event.type != "SYNCED":
+                    seen = True
+                    error, last = self._judge(last, event.object), event.object
+                if error is not None:
+                    self.on_end(error)
+                    return
+
+    def _judge(self, before: Object, now: Object) -> InterceptorError | None:
+        """Tell what is worth it of one state; the error where it ends the session."""
+        if now["metadata"].get("deletionTimestamp"):
+            return InterceptorError(f"{self.plan.title} is being deleted by somebody")
+        places = edits(before, now)
+        if not places and record_of(now) == record_of(before):
+            return None
+        author = author_of(before, now, places)
+        error = taken(self.plan, now, author)
+        if error is None and places:
+            self._keep(places)
+            for event in followed(self.plan, now, places, author):
+                self.teller.tell(event)
+        return error
+
+    def _keep(self, places: list[Path]) -> None:
+        for place in places:
+            if (name := text(place)) not in self.changed and len(self.changed) < MOST_KEPT:
+                self.changed.append(name)
+
+
+def taken(plan: Plan, now: Object, author: Author) -> InterceptorError | None:
+    """Why it is not ours any more."""
+    title, at = plan.title, f" at {author.at}" if author.at else ""
+    record = record_of(now)
     if record is None:
-        return "somebody took the swap back (an agent that lost us, or a re-applied manifest)"
-    if record.session != session:
-        return f"{record.holder} intercepts it now"
-    theirs = restore(workload, session).kept
-    return f"somebody changed {', '.join(theirs)} meanwhile; that stays" if theirs else ""
+        if author.program == "an agent":
+            return TakenByOthers(f"{title}: an agent restored it{at}, having lost this program", author)
+        return TakenByOthers(f"{title}: {author} took the swap back{at}", author)
+    if record.session != plan.names.session:
+        return TakenByOthers(f"{title}: {record.holder} intercepts it now", author)
+    containers = {item["name"]: item for item in now["spec"]["template"]["spec"]["containers"]}
+    container = containers.get(plan.swap.container)
+    if container is None:
+        return TakenByOthers(f"{title}: {author} removed container {plan.swap.container}{at}", author)
+    moved = disturbed(now, record)
+    theirs = [place.path for place in moved if not place.back]
+    if plan.swap.image is None and container.get("image") != image_of(plan):
+        theirs.append(("spec", "template", "spec", "containers", {"name": plan.swap.container}, "image"))
+    if theirs:
+        return TakenByOthers(f"{title}: {author} changed {words(theirs)}{at}; that stays, the rest goes back", author)
+    if moved:
+        back = words([place.path for place in moved])
+        return TakenByOthers(f"{title}: {author} put back {back}{at}; the rest goes back too", author)
+    return None
 
 
-def _scaled(title: str, replicas: int) -> Event:
-    details: dict[str, object] = {"replicas": replicas}
-    if replicas == 0:
-        return Event("waiting", f"{title} is scaled to 0: no pod to serve for", details=details)
-    return Event("note", f"{title} is scaled to {replicas}", details=details)
+def image_of(plan: Plan) -> str:
+    """The container's image when we looked."""
+    containers = plan.workload["spec"]["template"]["spec"]["containers"]
+    return str(next(item.get("image") for item in containers if item["name"] == plan.swap.container))
+
+
+def followed(plan: Plan, now: Object, places: list[Path], author: Author) -> list[Event]:
+    """What to say of a change that the session goes on with."""
+    title, at = plan.title, f" at {author.at}" if author.at else ""
+    details: dict[str, object] = {"by": str(author), "at": author.at}
+    told = []
+    if ("spec", "replicas") in places:
+        replicas = int(now["spec"].get("replicas", 1))
+        details["replicas"] = replicas
+        if replicas == 0:
+            waiting = f"{title} is scaled to 0 by {author}{at}: no pod to serve for"
+            told.append(Event("waiting", waiting, details=details))
+        else:
+            told.append(Event("note", f"{title} is scaled to {replicas} by {author}{at}", details=details))
+    if ("spec", "paused") in places and now["spec"].get("paused"):
+        paused = f"{author} paused {title}{at}: its pods stay as they are, also at the end, until it is resumed"
+        told.append(Event("note", paused, details=details))
+    rest = [place for place in places if place not in (("spec", "replicas"), ("spec", "paused"))]
+    if rest:
+        changed = f"{author} changed {words(rest)} of {title}{at}: that stays"
+        if any(place[:2] == ("spec", "template") for place in rest):
+            changed += "; the pods that come of it are served here too"
+        told.append(Event("note", changed, details={**details, "changed": [text(place) for place in rest]}))
+    return told

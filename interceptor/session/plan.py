@@ -14,14 +14,17 @@ from interceptor.kube import Cluster, Forbidden
 from interceptor.kube.resources import SERVICES
 from interceptor.session.options import InterceptOptions
 from interceptor.swap import SwapPlan
-from interceptor.workload import objects, preflight, rights, target
+from interceptor.workload import objects, preflight, rights, shapes, target
 from interceptor.workload.change import swap_patch
 from interceptor.workload.inspect import PodFacts, inspect
-from interceptor.workload.kinds import kind_of, title_of
+from interceptor.workload.kinds import POD, kind_of, ref_of, replicas_of, title_of
 from interceptor.workload.names import new_session
 from interceptor.workload.objects import SessionNames
+from interceptor.workload.podlist import list_pods
 from interceptor.workload.ports import PortMap, choose_ports, free_ports
+from interceptor.workload.revision import newest
 from interceptor.workload.role import role, yaml_of
+from interceptor.workload.stand_in import stand_in_body
 
 Object = dict[str, Any]
 
@@ -44,16 +47,17 @@ class Plan:
     wanted: tuple[rights.Right, ...]
     lacking: tuple[rights.Right, ...]
     guarded: bool
+    revision: str = ""  # of the pods that may be exchanged, where that is done by hand
 
     @property
     def title(self) -> str:
         """As people name it."""
-        return f"deploy/{self.names.workload}"
+        return self.names.ref.title
 
     @property
     def replicas(self) -> int:
         """How many pods it had when we looked."""
-        return int(self.workload["spec"].get("replicas", 1))
+        return replicas_of(self.workload)
 
 
 async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
@@ -62,20 +66,27 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     workload = await target.resolve(cluster, namespace, options.target)
     name = workload["metadata"]["name"]
     container = target.choose_container(workload, options.container)
-    _raise_first(preflight.judge(workload).errors)
+    _raise_first([*preflight.judge(workload).errors, *shapes.judge(workload, container).errors])
+    kind, ref = kind_of(workload), ref_of(workload, namespace)
     async with asyncio.TaskGroup() as group:
         services = group.create_task(_services(cluster, namespace), name="read services")
-        wanted = rights.needed(kind_of(workload), name, guard=options.guard)
+        wanted = rights.needed(kind, name, guard=options.guard)
         lacking = group.create_task(rights.missing(cluster, namespace, wanted), name="read rights")
-        findings = group.create_task(preflight.look(cluster, namespace, workload), name="read autoscalers")
-        facts = group.create_task(inspect(cluster, namespace, workload, container), name="ask the container")
+        around = group.create_task(preflight.look(cluster, namespace), name="look around")
+        facts = group.create_task(inspect(cluster, ref, workload, container), name="ask the container")
+        revision = group.create_task(newest(cluster, ref, workload), name="read revisions")
+        pods = group.create_task(list_pods(cluster, ref, workload), name="list pods")
+    findings = preflight.judge(workload, around.result(), pods.result(), hold=options.hold)
+    found = [findings, shapes.judge(workload, container)]
+    found.append(shapes.judge_pods(workload, revision.result(), pods.result()))
+    _raise_first(found[-1].errors)
     ports = choose_ports(options.ports, workload, container, services.result())
     if not options.dry_run:
         required = [right for right in lacking.result() if right.required]
         if required:
             raise rights.MissingRights(namespace, title_of(workload), required)
     session = new_session(name)
-    names = SessionNames(session, namespace, name)
+    names = SessionNames(session, namespace, name, kind)
     tunnel_port, health_port = free_ports(workload, 2)
     image, python = choose_agent(options.agent_image, facts.result())
     swap = SwapPlan(
@@ -97,11 +108,12 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         ports,
         facts.result(),
         tunnel_port,
-        tuple(findings.result().notes),
-        findings.result().rolling,
+        tuple(note for one in found for note in one.notes),
+        findings.rolling,
         tuple(wanted),
         tuple(lacking.result()),
         options.guard,
+        revision.result(),
     )
 
 
@@ -133,12 +145,16 @@ def dry_run(plan: Plan) -> dict[str, list[object]]:
         objects.job(names, 60),
         objects.lease(names, owner, plan.swap.holder, datetime.now(UTC), 15),
         objects.service_account(names, owner),
-        objects.role(names, owner),
+        objects.role(names, owner, plan.workload),
         objects.role_binding(names, owner),
     ]
     secret = {"kind": "Secret", "metadata": {"name": names.object}, "type": "Opaque"}
+    if names.kind is POD:
+        change = {f"what stands in for {plan.title}": [stand_in_body(plan.workload, names.ref, plan.swap, owner)]}
+    else:
+        change = {f"patch of {plan.title}": swap_patch(plan.workload, plan.swap)}
     return {
-        f"patch of {plan.title}": list(swap_patch(plan.workload, plan.swap)),
+        **{title: list(bodies) for title, bodies in change.items()},
         "objects to be created": [
             *created,
             secret | {"keys": ["agent.pyz", "ca.crt", "config.json", "tls.crt", "tls.key", "token"]},

@@ -10,7 +10,8 @@ from typing import Any
 from interceptor.kube import Cluster
 from interceptor.kube.resources import PODS
 from interceptor.swap import SESSION_ANNOTATION
-from interceptor.workload.selectors import pods_query
+from interceptor.workload.kinds import WorkloadRef
+from interceptor.workload.podlist import PodQuery, queries
 
 Object = dict[str, Any]
 
@@ -55,23 +56,36 @@ class Pod:
 class Pods:
     """Kept current by `watch`. Wait for a state with `until`."""
 
-    def __init__(self, cluster: Cluster, namespace: str, workload: Object, container: str) -> None:
+    def __init__(self, cluster: Cluster, ref: WorkloadRef, workload: Object, container: str) -> None:
         self._cluster = cluster
-        self._namespace = namespace
-        self._query = pods_query(workload)
+        self._namespace = ref.namespace
+        self._queries = queries(ref, workload)
         self._container = container
         self._changed = asyncio.Event()
+        self._seen: set[PodQuery] = set()
         self.by_name: dict[str, Pod] = {}
 
     async def watch(self) -> None:
         """Follow the cluster until cancelled."""
-        async for event in self._cluster.watch(PODS, self._namespace, label_selector=self._query):
+        async with asyncio.TaskGroup() as group:
+            for query in self._queries:
+                group.create_task(self._follow(query), name=f"watch pods {query.label or query.field}")
+
+    async def _follow(self, query: PodQuery) -> None:
+        watch = self._cluster.watch(PODS, self._namespace, label_selector=query.label, field_selector=query.field)
+        async for event in watch:
             if event.type == "DELETED":
                 self.by_name.pop(event.object["metadata"]["name"], None)
-            elif event.type != "SYNCED":
+            elif event.type == "SYNCED":
+                self._seen.add(query)
+            else:
                 pod = Pod.of(event.object, self._container)
                 self.by_name[pod.name] = pod
             self.touch()
+
+    async def until_seen(self) -> None:
+        """Return when all pods that are there have been read."""
+        await self.until(lambda: len(self._seen) == len(self._queries))
 
     def touch(self) -> None:
         """Let everybody who waits look again; also for states that others keep about these pods."""

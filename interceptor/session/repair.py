@@ -16,14 +16,13 @@ from interceptor.kube.resources import JOBS, LEASES
 from interceptor.session import holdings
 from interceptor.session.access import open_cluster
 from interceptor.session.events import Event, Teller
+from interceptor.session.exchange import see_restored
 from interceptor.session.holdings import Holding
 from interceptor.session.options import Access
-from interceptor.swap import record_of
-from interceptor.workload import life, target
+from interceptor.workload import life
 from interceptor.workload.change import forget_revision, undo_swap
-from interceptor.workload.kinds import WorkloadRef, ref_of
-from interceptor.workload.names import lease_name, object_name
-from interceptor.workload.rollout import wait_rolled_out
+from interceptor.workload.kinds import WorkloadRef
+from interceptor.workload.names import object_name
 
 ROLLOUT_TIME = 300.0
 AT_ONCE = 4  # workloads that are restored beside each other
@@ -44,10 +43,12 @@ async def repair(wanted: str, typed: Access, teller: Teller, *, force: bool = Fa
     """Restore one workload; 0 also when there was nothing to do."""
     async with open_cluster(typed) as cluster:
         with teller.busy(f"looking at {wanted}"):
-            holding = await _one(cluster, wanted, force)
+            holding = await holdings.find_one(cluster, wanted)
         if not holding.session:
             teller.tell(Event("note", f"{holding.workload} is not intercepted: nothing to restore"))
             return 0
+        if holding.taker is not None and not force:
+            raise life.AlreadyIntercepted(holding.taker, hint=_FORCE)
         await _restore(cluster, holding, teller, force)
         return 0
 
@@ -82,27 +83,6 @@ async def repair_all(typed: Access, teller: Teller, *, everywhere: bool = False,
         return 0
 
 
-async def _one(cluster: Cluster, wanted: str, force: bool) -> Holding:
-    """What the cluster knows about one workload's session; no session where there is none."""
-    workload = await target.resolve(cluster, cluster.namespace, wanted)
-    record = record_of(workload)
-    ref = ref_of(workload, cluster.namespace, record.session if record is not None else "")
-    holding = Holding(cluster.namespace, ref.session, ref)
-    if record is not None:
-        holding.swapped, holding.holder, holding.since = True, record.holder, record.since
-    name = lease_name(ref.kind.resource.kind, ref.name)
-    for watched in await life.signs_of_life(cluster, cluster.namespace, name=name):
-        session = life.session_of(watched.lease)
-        if not holding.session:  # nothing was swapped, or no longer: what is left of the session
-            holding.session = session or ref.name
-            holding.holder, holding.since = life.holder_of(watched.lease), life.since_of(watched.lease)
-        if session in ("", holding.session):
-            holding.lease, holding.alive = watched.lease, watched.alive
-        elif watched.alive and not force:  # somebody is taking it over
-            raise life.AlreadyIntercepted(watched.lease, hint=_FORCE)
-    return holding
-
-
 async def _restore(cluster: Cluster, holding: Holding, teller: Teller, force: bool) -> None:
     """Put back one workload and remove its session."""
     began = time.monotonic()
@@ -113,7 +93,7 @@ async def _restore(cluster: Cluster, holding: Holding, teller: Teller, force: bo
     kept: list[str] = []
     if holding.swapped:
         assert holding.ref is not None
-        undone = await undo_swap(cluster, holding.namespace, holding.ref.name, holding.session)
+        undone = await undo_swap(cluster, holding.ref, holding.session)
         kept = undone.kept
         if undone.outcome == "restored":
             await _see_exchanged(cluster, holding.ref, teller)
@@ -142,9 +122,9 @@ async def _see_exchanged(cluster: Cluster, ref: WorkloadRef, teller: Teller) -> 
     """Wait for the restored pods. That they don't come up is told, and no reason to keep the session's objects."""
     try:
         with teller.busy(f"waiting for the restored pods of {ref.title}"):
-            await wait_rolled_out(cluster, ref.namespace, ref.name, within=ROLLOUT_TIME)
+            await see_restored(cluster, ref, ROLLOUT_TIME)
         workload = await cluster.get(ref.kind.resource, ref.namespace, ref.name)
-        await forget_revision(cluster, ref.namespace, workload, ref.session)
+        await forget_revision(cluster, ref, workload, ref.session)
     except NotFound:
         return  # deleted meanwhile
     except InterceptorError as error:

@@ -12,13 +12,16 @@ import asyncio
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, Unreachable
 from interceptor.session.events import Event, Teller
+from interceptor.session.exchange import Exchange
 from interceptor.session.keeper import Keeper, Stage
+from interceptor.session.others import Others
 from interceptor.session.plan import Plan
 from interceptor.session.pods import Pods
 from interceptor.session.tunnels import Tunnels
 from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import Undone, forget_revision, undo_swap
-from interceptor.workload.rollout import RolloutFailed, wait_rolled_out
+from interceptor.workload.edits import short
+from interceptor.workload.rollout import RolloutFailed
 
 REACH_TIME = 20.0  # seconds to reach the API server: after 15 the agents restore without us
 ROLLOUT_TIME = 120.0
@@ -37,6 +40,7 @@ class Restorer:
         local: LocalSide,
         teller: Teller,
         keeper: Keeper,
+        exchange: Exchange,
     ) -> None:
         self._cluster = cluster
         self._plan = plan
@@ -45,9 +49,11 @@ class Restorer:
         self._local = local
         self._teller = teller
         self._keeper = keeper
+        self._pods_exchange = exchange
         self.process_gone = False  # set when COMMAND, and with it the local process, has ended
         self.applied = False  # whether the swap was ever there
         self.undone: Undone | None = None  # what restoring came to
+        self.others: Others | None = None  # what somebody else changed meanwhile
 
     async def restore(self) -> None:
         """Restore the template and see the pods exchanged. Safe to repeat. Raises InterceptorError."""
@@ -55,16 +61,19 @@ class Restorer:
             why = "the local process has ended and the workload is being restored"
             self._local.close(why)
             await self._tunnels.pause(why)
-        undone = self.undone = await self._undo()
+        undone = await self._undo()
+        if self.undone is None or undone.outcome != "nothing":
+            self.undone = undone
+        names = self._plan.names
+        if not names.kind.ordered:  # else the agents may have to go on with the pods, should we die meanwhile
+            self._keeper.enter(Stage.ALONE)
+        if undone.outcome == "restored" or self._pods_exchange.left:
+            with self._teller.busy(f"restored; waiting for the pods of {self._plan.title}"):
+                await self._exchange()
+            await forget_revision(self._cluster, names.ref, self._plan.workload, names.session)
         self._keeper.enter(
             Stage.ALONE
         )  # nobody needs the session's objects any more: they shall not outlive us for long
-        if undone.outcome == "restored":
-            with self._teller.busy(f"restored; waiting for the pods of {self._plan.title}"):
-                await self._exchange()
-            await forget_revision(
-                self._cluster, self._plan.names.namespace, self._plan.workload, self._plan.names.session
-            )
 
     def part(self) -> None:
         """Tell the agents that they have nothing to restore and nothing to delete: last of all, when that is true."""
@@ -76,17 +85,27 @@ class Restorer:
         title = self._plan.title
         if self.undone is None or not (self.applied or self.undone.outcome == "restored"):
             return f"{title} was not changed"
-        if self.undone.kept:
-            return f"{title} is as it was, but for what others changed: {', '.join(self.undone.kept)}"
-        outcomes = {"restored": "is as it was", "nothing": "was restored already", "gone": "is gone"}
-        return f"{title} {outcomes[self.undone.outcome]}"
+        if self.undone.outcome == "gone":
+            return f"{title} is gone"
+        text = "is as it was" if self.undone.outcome == "restored" else "was restored already"
+        return f"{title} {text}" + (
+            f", but for what others changed: {', '.join(map(short, self.kept))}" if self.kept else ""
+        )
+
+    @property
+    def kept(self) -> list[str]:
+        """What others changed meanwhile and we left."""
+        seen = self.others.changed if self.others is not None else []
+        undone = self.undone.kept if self.undone is not None else []
+        return list(dict.fromkeys([*seen, *undone]))
 
     async def _undo(self) -> Undone:
         names = self._plan.names
         deadline = asyncio.get_running_loop().time() + REACH_TIME
         while True:
             try:
-                return await undo_swap(self._cluster, names.namespace, names.workload, names.session)
+                remembered = self._plan.workload.get("pod")
+                return await undo_swap(self._cluster, names.ref, names.session, remembered=remembered)
             except Unreachable as error:
                 if asyncio.get_running_loop().time() > deadline:
                     hint = (
@@ -100,11 +119,10 @@ class Restorer:
                 await asyncio.sleep(0.5)
 
     async def _exchange(self) -> None:
-        names = self._plan.names
         async with asyncio.TaskGroup() as group:
             feeder = group.create_task(self._hand_over(), name="hand over to restored pods")
             try:
-                await wait_rolled_out(self._cluster, names.namespace, names.workload, within=ROLLOUT_TIME)
+                await self._pods_exchange.restore(ROLLOUT_TIME)
                 await self._until_finished()
             except RolloutFailed as error:
                 self._teller.tell(Event("note", f"the template is restored, but its pods are not all up: {error}"))

@@ -20,7 +20,7 @@ from interceptor.session.undo import Undo
 from interceptor.workload import lease, objects, zipapp
 from interceptor.workload.authority import Authority
 from interceptor.workload.lease import HeldLease
-from interceptor.workload.selectors import pods_query
+from interceptor.workload.podlist import queries
 
 ROLE_KNOWN_WITHIN = 5.0  # seconds for the API server to learn of a Role it has just stored
 
@@ -95,7 +95,7 @@ async def set_up(
             ports=plan.swap.ports,
             hold=options.hold,
             guard=options.guard,
-            selector=pods_query(plan.workload),
+            pods=queries(names.ref, plan.workload)[0],
         ),
         "token": token,
     }
@@ -124,7 +124,7 @@ async def _bind(cluster: Cluster, plan: Plan, owner: Object) -> None:
     and learns of new Roles from a cache of its own: until then it answers that there is none.
     """
     names = plan.names
-    await cluster.create(ROLES, names.namespace, objects.role(names, owner))
+    await cluster.create(ROLES, names.namespace, objects.role(names, owner, plan.workload))
     deadline = asyncio.get_running_loop().time() + ROLE_KNOWN_WITHIN
     while True:
         try:

@@ -90,8 +90,8 @@ async def undo_swap(
         try:
             first = first_write(found, session)
             if first is not None:
-                found = await _send(cluster, namespace, name, found, first)
-            await _send(cluster, namespace, name, found, restore(found, session).workload)
+                found = await _send(cluster, ref, found, first)
+            await _send(cluster, ref, found, restore(found, session).workload)
         except NotFound:
             return Undone("gone")
         except Conflict:
@@ -110,11 +110,11 @@ async def forget_revision(cluster: Cluster, ref: WorkloadRef, workload: Object, 
     if ref.kind.history is None:
         return True
     try:
-        if any(session_of(pod) == session for pod in await list_pods(cluster, ref, workload)):
-            return False
-        for item in (
-            await cluster.list(ref.kind.history, ref.namespace, label_selector=pods_query(workload))
-        ).items:
+        for pod in await list_pods(cluster, ref, workload):
+            if session_of(pod) == session and "deletionTimestamp" not in pod["metadata"]:
+                return False
+        listing = await cluster.list(ref.kind.history, ref.namespace, label_selector=pods_query(workload))
+        for item in listing.items:
             if _remembers(item, session):
                 metadata = item["metadata"]
                 await cluster.delete(ref.kind.history, ref.namespace, metadata["name"], uid=metadata["uid"])

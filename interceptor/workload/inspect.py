@@ -12,9 +12,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from interceptor.kube import resources
 from interceptor.kube.errors import ApiError, ExecFailed, Forbidden
-from interceptor.workload.selectors import pods_query
+from interceptor.workload.kinds import WorkloadRef
+from interceptor.workload.podlist import list_pods
 
 if TYPE_CHECKING:
     from interceptor.kube import Cluster
@@ -69,10 +69,10 @@ class PodFacts:
     asked: bool = False  # programs could be started in it, if it has them: what is missing is missing
 
 
-async def inspect(cluster: Cluster, namespace: str, workload: Object, container: str) -> PodFacts:
+async def inspect(cluster: Cluster, ref: WorkloadRef, workload: Object, container: str) -> PodFacts:
     """Ask one pod that runs what the template says."""
-    pods = (await cluster.list(resources.PODS, namespace, label_selector=pods_query(workload))).items
-    pod = choose_pod(pods, workload, container)
+    namespace = ref.namespace
+    pod = choose_pod(await list_pods(cluster, ref, workload), workload, container)
     if pod is None:
         return PodFacts(None, None, "no pod of it is running")
     name: str = pod["metadata"]["name"]

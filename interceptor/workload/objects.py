@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 from interceptor.kube import resources
 from interceptor.kube.resources import Resource
 from interceptor.swap import SESSION_ANNOTATION
-from interceptor.workload.kinds import DEPLOYMENT, Kind, WorkloadRef
+from interceptor.swap.exchange import by_hand
+from interceptor.workload.kinds import DEPLOYMENT, POD, STATEFUL_SET, Kind, WorkloadRef, replicas_of
 from interceptor.workload.names import lease_name, object_name
+from interceptor.workload.podlist import PodQuery
 
 Object = dict[str, Any]
 
@@ -108,7 +109,7 @@ def service_account(names: SessionNames, owner: Object) -> Object:
     return _object(resources.SERVICE_ACCOUNTS, names, owner, {"automountServiceAccountToken": False})
 
 
-def role(names: SessionNames, owner: Object) -> Object:
+def role(names: SessionNames, owner: Object, workload: Object) -> Object:
     """The least that an agent needs to put the workload back when the client is gone."""
     rules = [
         _rule(names.ref.resource, names.ref.object, "get", "patch"),
@@ -116,8 +117,24 @@ def role(names: SessionNames, owner: Object) -> Object:
         _rule(resources.JOBS, names.object, "get", "delete"),
         # To hand callers over to the restored pods; their names are not known beforehand.
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        *_pod_rules(names, workload),
     ]
     return _object(resources.ROLES, names, owner, {"rules": rules})
+
+
+def _pod_rules(names: SessionNames, workload: Object) -> list[Object]:
+    """Where no controller exchanges pods, whoever restores has to. RBAC knows pods by name only, and only a StatefulSet's
+    are known beforehand: some more than there are now, since it may be scaled up.
+    """
+    if names.kind is POD:
+        return [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}]
+    if not by_hand(workload):
+        return []
+    rule: Object = {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]}
+    if names.kind is STATEFUL_SET:
+        first = int((workload["spec"].get("ordinals") or {}).get("start") or 0)
+        rule["resourceNames"] = [f"{names.workload}-{first + n}" for n in range(2 * replicas_of(workload) + 8)]
+    return [rule]
 
 
 def role_binding(names: SessionNames, owner: Object) -> Object:
@@ -144,7 +161,7 @@ def config(
     lost_after: float = 3.0,
     silent_after: float = 15.0,
     guard: bool = True,
-    selector: str = "",
+    pods: PodQuery = PodQuery(),  # noqa: B008  (a frozen value)
 ) -> bytes:
     """The agent's `config.json`, as docs/architecture.md shows it."""
     whole = {
@@ -161,7 +178,7 @@ def config(
         "workload": names.ref.resource.path(names.namespace, names.ref.object),
         "lease": resources.LEASES.path(names.namespace, names.lease),
         "owner": resources.JOBS.path(names.namespace, names.object),
-        "pods": f"{resources.PODS.path(names.namespace)}?labelSelector={quote(selector, safe='')}",
+        "pods": f"{resources.PODS.path(names.namespace)}?{pods.url}",
     }
     return json.dumps(whole, indent=1).encode()
 

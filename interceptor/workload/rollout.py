@@ -1,6 +1,6 @@
-"""Waits while a Deployment's pods are exchanged; `session` calls it after the swap and after the undo.
+"""Waits while a workload's controller exchanges its pods; `session` calls it after the swap and after the undo.
 
-kubectl's `rollout status`, and on wish also the certainty that no pod of a session is left.
+kubectl's `rollout status`. Where no controller exchanges pods (`OnDelete`, ReplicaSets, bare pods), `session.exchange` does.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from interceptor.errors import InterceptorError
-from interceptor.kube import resources
 from interceptor.swap import SESSION_ANNOTATION
+from interceptor.workload.kinds import WorkloadRef
 from interceptor.workload.preflight import rollout_condition
-from interceptor.workload.selectors import pods_query
 
 if TYPE_CHECKING:
     from interceptor.kube import Cluster
@@ -32,14 +31,25 @@ def session_of(pod: Object) -> str | None:
     return None if annotation is None else str(annotation)
 
 
-def unfinished(deployment: Object) -> str | None:
+def unfinished(workload: Object) -> str | None:
     """What a rollout still waits for, None when it is done; kubectl judges by the same numbers."""
-    status = deployment.get("status") or {}
-    wanted = deployment["spec"].get("replicas", 1)
-    updated, total = status.get("updatedReplicas", 0), status.get("replicas", 0)
-    available = status.get("availableReplicas", 0)
-    if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+    status = workload.get("status") or {}
+    if status.get("observedGeneration", 0) < workload["metadata"]["generation"]:
         return "the cluster has not seen the change yet"
+    match workload.get("kind"):
+        case "StatefulSet":
+            return _stateful(workload, status)
+        case "DaemonSet":
+            return _daemon(status)
+        case "ReplicaSet":
+            wanted, total = workload["spec"].get("replicas", 1), status.get("replicas", 0)
+            return _compare(wanted, total, total, status.get("availableReplicas", 0))
+    wanted = workload["spec"].get("replicas", 1)
+    updated, total = status.get("updatedReplicas", 0), status.get("replicas", 0)
+    return _compare(wanted, updated, total, status.get("availableReplicas", 0))
+
+
+def _compare(wanted: int, updated: int, total: int, available: int) -> str | None:
     if updated < wanted:
         return f"{updated} of {wanted} new pods exist"
     if total > updated:
@@ -49,10 +59,36 @@ def unfinished(deployment: Object) -> str | None:
     return None
 
 
-async def wait_rolled_out(
-    cluster: Cluster, namespace: str, name: str, *, within: float, without_session: str | None = None
-) -> None:
-    """Return when every pod is of the current template, and no pod of `without_session` exists any more."""
+def _stateful(workload: Object, status: Object) -> str | None:
+    """Pods below the partition stay as they are, and then the controller never calls the rollout complete."""
+    wanted, partition = workload["spec"].get("replicas", 1), partition_of(workload)
+    concerned = max(wanted - partition, 0)
+    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+    if updated < concerned:
+        return f"{updated} of {concerned} new pods exist"
+    if available < wanted:
+        return f"{available} of {wanted} pods are available"
+    if not partition and status.get("currentRevision") != status.get("updateRevision"):
+        return "the cluster has not closed the rollout yet"
+    return None
+
+
+def partition_of(workload: Object) -> int:
+    """The ordinal below which a StatefulSet's pods are not updated."""
+    strategy = workload["spec"].get("updateStrategy") or {}
+    return int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
+
+
+def _daemon(status: Object) -> str | None:
+    wanted, updated = status.get("desiredNumberScheduled", 0), status.get("updatedNumberScheduled", 0)
+    if updated < wanted:
+        return f"{updated} of {wanted} new pods exist"
+    available = status.get("numberAvailable", 0)
+    return f"{available} of {wanted} new pods are available" if available < wanted else None
+
+
+async def wait_rolled_out(cluster: Cluster, ref: WorkloadRef, *, within: float) -> None:
+    """Return when every pod is of the current template."""
     last = "the cluster gave no answer"
 
     def hear(text: str) -> None:
@@ -61,48 +97,27 @@ async def wait_rolled_out(
 
     try:
         async with asyncio.timeout(within):
-            deployment = await _until_finished(cluster, namespace, name, hear)
-            if without_session is not None:
-                await _until_gone(cluster, namespace, deployment, without_session, hear)
+            await _until_finished(cluster, ref, hear)
     except TimeoutError as error:
         raise RolloutFailed(
-            f"the rollout of deploy/{name} took longer than {within:.0f} s: {last}",
-            hint=f"see kubectl describe deploy/{name} -n {namespace}",
+            f"the rollout of {ref.title} took longer than {within:.0f} s: {last}",
+            hint=f"see kubectl describe {ref.title} -n {ref.namespace}",
         ) from error
 
 
-async def _until_finished(cluster: Cluster, namespace: str, name: str, hear: Callable[[str], None]) -> Object:
-    watch = cluster.watch(resources.DEPLOYMENTS, namespace, field_selector=f"metadata.name={name}")
+async def _until_finished(cluster: Cluster, ref: WorkloadRef, hear: Callable[[str], None]) -> None:
+    watch = cluster.watch(ref.resource, ref.namespace, field_selector=f"metadata.name={ref.object}")
     async with aclosing(watch) as events:
         async for event in events:
             if event.type == "SYNCED":
                 continue
             if event.type == "DELETED":
-                raise RolloutFailed(f"deploy/{name} was deleted meanwhile")
+                raise RolloutFailed(f"{ref.title} was deleted meanwhile")
             state = unfinished(event.object)
             if state is None:
-                return event.object
+                return
             hear(state)
             progressing = rollout_condition(event.object, "Progressing")
             if progressing.get("reason") == "ProgressDeadlineExceeded":
-                raise RolloutFailed(f"the rollout of deploy/{name} is stuck: {progressing.get('message', state)}")
-    raise RolloutFailed(f"the watch of deploy/{name} ended")
-
-
-async def _until_gone(
-    cluster: Cluster, namespace: str, deployment: Object, session: str, hear: Callable[[str], None]
-) -> None:
-    left: set[str] = set()
-    synced = False
-    watch = cluster.watch(resources.PODS, namespace, label_selector=pods_query(deployment))
-    async with aclosing(watch) as events:
-        async for event in events:
-            if event.type == "SYNCED":
-                synced = True
-            elif event.type == "DELETED":
-                left.discard(event.object["metadata"]["name"])
-            elif session_of(event.object) == session:
-                left.add(event.object["metadata"]["name"])
-            if synced and not left:
-                return
-            hear(f"{len(left)} agent pods are still ending")
+                raise RolloutFailed(f"the rollout of {ref.title} is stuck: {progressing.get('message', state)}")
+    raise RolloutFailed(f"the watch of {ref.title} ended")

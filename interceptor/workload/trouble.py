@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from interceptor.kube import resources
 from interceptor.kube.errors import Forbidden, NotFound, TooManyRequests, Unreachable
+from interceptor.workload.kinds import DAEMON_SET, STATEFUL_SET, WorkloadRef, replicas_of
+from interceptor.workload.podlist import list_pods
 from interceptor.workload.preflight import rollout_condition
 from interceptor.workload.rollout import RolloutFailed, session_of
-from interceptor.workload.selectors import pods_query
 
 if TYPE_CHECKING:
     from interceptor.kube import Cluster
@@ -55,22 +56,22 @@ _WAITING = {
 }
 
 
-async def watch_for_trouble(cluster: Cluster, namespace: str, name: str, session: str) -> NoReturn:
+async def watch_for_trouble(cluster: Cluster, ref: WorkloadRef, session: str) -> NoReturn:
     """Raise RolloutFailed once the session's pods evidently can't start. Ends no other way than by being cancelled."""
     loop = asyncio.get_running_loop()
     since: dict[tuple[str, str], float] = {}
     while True:
         try:
-            found = [item async for item in _look(cluster, namespace, name, session)]
+            found = [item async for item in _look(cluster, ref, session)]
         except (Unreachable, TooManyRequests):
             found = []  # says nothing about the pods; the session notices by itself
         now = loop.time()
         since = {(item.subject, item.kind): since.get((item.subject, item.kind), now) for item in found}
         for item in found:
             if now - since[item.subject, item.kind] >= item.patience:
-                text = await _own_words(cluster, namespace, item)
+                text = await _own_words(cluster, ref.namespace, item)
                 if text:
-                    hint = item.hint or f"see kubectl describe {item.subject} -n {namespace}"
+                    hint = item.hint or f"see kubectl describe {item.subject} -n {ref.namespace}"
                     raise RolloutFailed(f"{item.subject}: {text}", hint=hint)
         await asyncio.sleep(_LOOK_EVERY)
 
@@ -79,11 +80,7 @@ async def _own_words(cluster: Cluster, namespace: str, trouble: Trouble) -> str:
     """The newest warning about the pod, else what its status says; empty where that is no trouble by itself."""
     if not trouble.uid:
         return trouble.text
-    query = f"involvedObject.uid={trouble.uid},type=Warning"
-    try:
-        events = (await cluster.list(resources.EVENTS, namespace, field_selector=query)).items
-    except Forbidden:
-        events = []
+    events = await _warnings(cluster, namespace, trouble.uid)
     telling = [event for event in events if event.get("reason") not in _EMPTY_WORDS and _says_more(event)]
     if telling:
         return str(max(telling, key=_when)["message"])
@@ -100,27 +97,54 @@ def _when(event: Object) -> str:
     return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
 
 
-async def _look(cluster: Cluster, namespace: str, name: str, session: str) -> AsyncIterator[Trouble]:
+async def _warnings(cluster: Cluster, namespace: str, uid: str) -> list[Object]:
     try:
-        deployment = await cluster.get(resources.DEPLOYMENTS, namespace, name)
+        query = f"involvedObject.uid={uid},type=Warning"
+        return list((await cluster.list(resources.EVENTS, namespace, field_selector=query)).items)
+    except Forbidden:
+        return []
+
+
+async def _look(cluster: Cluster, ref: WorkloadRef, session: str) -> AsyncIterator[Trouble]:
+    try:
+        carrier = await cluster.get(ref.resource, ref.namespace, ref.object)
     except NotFound:
-        yield Trouble(f"deploy/{name}", "gone", "it was deleted", 0.0)
+        yield Trouble(ref.title, "gone", "it was deleted", 0.0)
         return
-    for item in deployment_trouble(deployment):
+    for item in creation_trouble(ref, carrier):
         yield item
-    pods = await cluster.list(resources.PODS, namespace, label_selector=pods_query(deployment))
-    for pod in pods.items:
+    if ref.kind in (STATEFUL_SET, DAEMON_SET) and _lacks_pods(carrier):
+        # These controllers say only in events that they may not create a pod; younger than the last change of spec.
+        for event in await _warnings(cluster, ref.namespace, carrier["metadata"]["uid"]):
+            if event.get("reason") == "FailedCreate" and _when(event) >= _changed(carrier):
+                yield Trouble(ref.title, "create", str(event.get("message") or "pods can't be created"), 6.0)
+                break
+    for pod in await list_pods(cluster, ref, carrier):
         if session_of(pod) == session and "deletionTimestamp" not in pod["metadata"]:
             for item in pod_trouble(pod):
                 yield item
 
 
-def deployment_trouble(deployment: Object) -> Iterator[Trouble]:
-    """A ReplicaSet that may not create pods: quota, limits, Pod Security, a webhook. The Deployment repeats its words."""
-    failure = rollout_condition(deployment, "ReplicaFailure")
+def creation_trouble(ref: WorkloadRef, carrier: Object) -> Iterator[Trouble]:
+    """A ReplicaSet that may not create pods: quota, limits, Pod Security, a webhook. A Deployment repeats its words."""
+    failure = rollout_condition(carrier, "ReplicaFailure")
     if failure.get("status") == "True":
-        text = failure.get("message") or failure.get("reason", "pods can't be created")
-        yield Trouble(f"deploy/{deployment['metadata']['name']}", "create", text, 6.0)
+        yield Trouble(
+            ref.title, "create", failure.get("message") or failure.get("reason", "pods can't be created"), 6.0
+        )
+
+
+def _lacks_pods(carrier: Object) -> bool:
+    status = carrier.get("status") or {}
+    have = status.get("replicas" if "replicas" in carrier["spec"] else "currentNumberScheduled", 0)
+    return int(have) < replicas_of(carrier)
+
+
+def _changed(carrier: Object) -> str:
+    """When somebody last wrote to it, by the API server's clock."""
+    entries = carrier["metadata"].get("managedFields") or []
+    times = [str(entry["time"]) for entry in entries if entry.get("time") and not entry.get("subresource")]
+    return max(times, default=str(carrier["metadata"]["creationTimestamp"]))
 
 
 def pod_trouble(pod: Object) -> Iterator[Trouble]:
