@@ -59,9 +59,8 @@ def _probe(path: Path, before: Any, after: Any, found: Any, theirs: list[Path]) 
         theirs.append((*path, *now))
     if not handler:
         return ABSENT
-    rest = _object(
-        path, *({k: v for k, v in value.items() if k not in _HANDLERS} for value in (before, after, found)), theirs
-    )
+    was, wrote, now = ({k: v for k, v in value.items() if k not in _HANDLERS} for value in (before, after, found))
+    rest = _object(path, was, wrote, now, theirs)
     return {**copy.deepcopy(handler), **rest}
 
 

@@ -1,26 +1,35 @@
 """What stands in the way of an intercept, and what to know before one; `session` calls it before anything changes.
 
-Blockers are errors to raise (the first is enough); notes are told and nothing more.
+`look` reads what else is there (autoscalers, disruption budgets), `judge` is pure. Errors are to be raised (the first is
+enough), notes are told and nothing more. Whoever will take the swap back (`owners`) is told, not refused: the session
+then ends in order, with nothing half done, and many an owner never looks again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import resources
-from interceptor.kube.errors import Forbidden
+from interceptor.kube.errors import ApiError, Forbidden, NotFound
 from interceptor.swap import AlreadySwapped, record_of
+from interceptor.workload.kinds import replicas_of, title_of
+from interceptor.workload.owners import owners
+from interceptor.workload.selectors import label_selector_matches
 
 if TYPE_CHECKING:
     from interceptor.kube import Cluster
+    from interceptor.kube.resources import Resource
 
 Object = dict[str, Any]
 
-_FLUX_KEYS = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
+AGENT_START = 2  # seconds from the end of the last pod to the first agent's answer, measured
+_GRACE = 30  # seconds, the API's default
 
 
 @dataclass
@@ -32,34 +41,56 @@ class Findings:
     rolling: bool = False
 
 
-async def look(cluster: Cluster, namespace: str, workload: Object) -> Findings:
-    """Judge a workload together with the autoscalers that aim at it."""
-    try:
-        autoscalers = (await cluster.list(resources.HPAS, namespace)).items
-    except Forbidden:
-        autoscalers = []  # they only make a note
-    return judge(workload, autoscalers)
+@dataclass
+class Surroundings:
+    """What else has a say in a workload's pods; `unseen` are notes on what could not be read."""
+
+    autoscalers: Sequence[Object] = ()
+    budgets: Sequence[Object] = ()
+    unseen: list[str] = field(default_factory=list)
 
 
-def judge(workload: Object, autoscalers: Sequence[Object] = ()) -> Findings:
-    """The same, from objects in hand."""
+async def look(cluster: Cluster, namespace: str) -> Surroundings:
+    """Read them all at once; what can't be read becomes a note, for notes are all they are good for."""
+    found = Surroundings()
+
+    async def read(resource: Resource, title: str) -> Sequence[Object]:
+        try:
+            return (await cluster.list(resource, namespace)).items
+        except NotFound:
+            return ()  # a cluster without this API has none of them
+        except Forbidden as error:
+            found.unseen.append(f"could not look at {title}: missing right {error.verb} {error.resource}")
+        except ApiError as error:
+            found.unseen.append(f"could not look at {title}: {error.message}")
+        return ()
+
+    async with asyncio.TaskGroup() as group:
+        autoscalers = group.create_task(read(resources.HPAS, "autoscalers"), name="read autoscalers")
+        budgets = group.create_task(read(resources.PDBS, "disruption budgets"), name="read disruption budgets")
+    found.autoscalers, found.budgets = autoscalers.result(), budgets.result()
+    return found
+
+
+def judge(
+    workload: Object, around: Surroundings | None = None, pods: Sequence[Object] = (), *, hold: float = 0.0
+) -> Findings:
+    """Everything that the objects in hand tell; `hold` is how long the agents wait for the local process."""
+    around = around or Surroundings()
     findings = Findings()
     _judge_swap(workload, findings)
     _judge_rollout(workload, findings)
-    _note_strategy(workload, findings)
-    _note_autoscalers(workload, autoscalers, findings)
-    _note_owner(workload, findings)
+    _note_downtime(workload, around.budgets, pods, findings)
+    _note_pace(workload, hold, findings)
+    _note_autoscalers(workload, around.autoscalers, findings)
+    findings.notes += [*owners(workload), *around.unseen]
     return findings
 
 
 def rollout_condition(workload: Object, kind: str) -> Object:
-    """One of a Deployment's conditions, empty where it has none."""
+    """One of a workload's conditions, empty where it has none."""
     conditions: list[Object] = (workload.get("status") or {}).get("conditions") or []
     return next((item for item in conditions if item["type"] == kind), {})
-
-
-def _title(workload: Object) -> str:
-    return f"deploy/{workload['metadata']['name']}"
 
 
 def _judge_swap(workload: Object, findings: Findings) -> None:
@@ -69,8 +100,10 @@ def _judge_swap(workload: Object, findings: Findings) -> None:
 
 
 def _judge_rollout(workload: Object, findings: Findings) -> None:
-    title, where = _title(workload), f"-n {workload['metadata'].get('namespace', 'default')}"
+    title, where = title_of(workload), f"-n {workload['metadata'].get('namespace', 'default')}"
     status = workload.get("status") or {}
+    if "deletionTimestamp" in workload["metadata"]:
+        findings.errors.append(InterceptorError(f"{title} is being deleted"))
     if workload["spec"].get("paused"):
         findings.errors.append(
             InterceptorError(f"{title} is paused", hint=f"let it go on: kubectl rollout resume {title} {where}")
@@ -97,50 +130,86 @@ def _judge_rollout(workload: Object, findings: Findings) -> None:
         findings.notes.append(f"only {count} pods of {title} are available")
 
 
-def _note_strategy(workload: Object, findings: Findings) -> None:
-    strategy = workload["spec"].get("strategy") or {}
-    replicas = workload["spec"].get("replicas", 1)
+def _note_downtime(workload: Object, budgets: Sequence[Object], pods: Sequence[Object], findings: Findings) -> None:
+    """A Deployment that may end all its pods before the next ones serve. Other kinds: `shapes`."""
+    strategy, replicas = workload["spec"].get("strategy") or {}, replicas_of(workload)
     if strategy.get("type") == "Recreate":
-        findings.notes.append("strategy Recreate: no pod answers for a moment at the start and at the end")
+        why = "strategy Recreate"
+    elif strategy and replicas and (unavailable := _may_be_unavailable(strategy, replicas)) >= replicas:
+        share = (strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%")
+        why = f"maxUnavailable {share} lets all pods go at once" if unavailable else ""
     else:
-        unavailable = (strategy.get("rollingUpdate") or {}).get("maxUnavailable", "25%")
-        if replicas and _count(unavailable, replicas) >= replicas:
-            findings.notes.append(
-                f"maxUnavailable {unavailable} lets all pods go at once: requests may fail at the start and at the end"
-            )
-    if workload["spec"].get("minReadySeconds"):
-        seconds = workload["spec"]["minReadySeconds"]
-        findings.notes.append(f"minReadySeconds {seconds}: each step of the rollout takes at least that long")
+        return
+    pod = workload["spec"]["template"]["spec"]
+    grace, start = pod.get("terminationGracePeriodSeconds", _GRACE), startup_seconds(pods)
+    ready = (
+        "until they are ready"
+        if start is None
+        else f"about {start + 1} s until they are ready (as long as the last time)"
+    )
+    note = (
+        f"{why}: no pod answers at the start, for {AGENT_START} s and what the pods need to end (at most {grace} s), "
+        f"and at the end, {ready}"
+    )
+    names = [budget["metadata"]["name"] for budget in budgets if _covers(budget, workload)]
+    if names:
+        note += f"; a disruption budget ({', '.join(names)}) doesn't hold for rollouts"
+    findings.notes.append(note)
 
 
-def _count(value: int | str, replicas: int) -> int:
-    """What maxUnavailable allows: a number, or a share rounded down."""
+def _may_be_unavailable(strategy: Object, replicas: int) -> int:
+    """How many pods a rolling update may take away first: the API's own reckoning, with its defaults."""
+    rolling = strategy.get("rollingUpdate") or {}
+    surge = _count(rolling.get("maxSurge", "25%"), replicas, math.ceil)
+    unavailable = _count(rolling.get("maxUnavailable", "25%"), replicas, math.floor)
+    return unavailable if surge or unavailable else 1
+
+
+def _count(value: int | str, replicas: int, rounded: Any) -> int:
     if isinstance(value, str) and value.endswith("%"):
-        return math.floor(int(value[:-1]) * replicas / 100)
+        return int(rounded(int(value[:-1]) * replicas / 100))
     return int(value)
+
+
+def startup_seconds(pods: Sequence[Object]) -> int | None:
+    """What the ready pods took from their start to readiness, the quickest of them: later changes only make it longer."""
+    took = []
+    for pod in pods:
+        status = pod.get("status") or {}
+        ready: Object = next((item for item in status.get("conditions") or [] if item["type"] == "Ready"), {})
+        if ready.get("status") == "True" and ready.get("lastTransitionTime") and status.get("startTime"):
+            times = [datetime.fromisoformat(text) for text in (status["startTime"], ready["lastTransitionTime"])]
+            took.append(math.ceil((times[1] - times[0]).total_seconds()))
+    return min(took, default=None)
+
+
+def _covers(budget: Object, workload: Object) -> bool:
+    labels = (workload["spec"]["template"].get("metadata") or {}).get("labels") or {}
+    return label_selector_matches((budget.get("spec") or {}).get("selector"), labels)
+
+
+def _note_pace(workload: Object, hold: float, findings: Findings) -> None:
+    least = workload["spec"].get("minReadySeconds") or 0
+    if least:
+        findings.notes.append(f"minReadySeconds {least}: each step of the exchange takes at least that long, both ways")
+    deadline = workload["spec"].get("progressDeadlineSeconds")
+    if deadline is not None and hold and deadline < hold + least + AGENT_START:
+        findings.notes.append(
+            f"progressDeadlineSeconds {deadline}: the cluster calls the exchange failed if nothing listens on this machine "
+            f"by then; start your process first, or wait for it less with --hold {max(1, deadline - least - AGENT_START)}"
+        )
 
 
 def _note_autoscalers(workload: Object, autoscalers: Sequence[Object], findings: Findings) -> None:
     for autoscaler in autoscalers:
-        aim = autoscaler["spec"]["scaleTargetRef"]
-        if (aim["kind"], aim["name"]) == ("Deployment", workload["metadata"]["name"]):
-            findings.notes.append(
-                f"autoscaler {autoscaler['metadata']['name']} may add and remove pods; new ones are intercepted too"
+        spec = autoscaler["spec"]
+        aim = spec["scaleTargetRef"]
+        if (aim["kind"], aim["name"]) == (workload.get("kind", "Deployment"), workload["metadata"]["name"]):
+            name, limits = (
+                autoscaler["metadata"]["name"],
+                f"{spec.get('minReplicas', 1)} to {spec.get('maxReplicas', '?')}",
             )
-
-
-def _note_owner(workload: Object, findings: Findings) -> None:
-    metadata = workload["metadata"]
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    managers = {entry.get("manager", "") for entry in metadata.get("managedFields") or []}
-    if "argocd.argoproj.io/tracking-id" in annotations or any(
-        name.startswith(("argocd-", "argocd.")) for name in managers
-    ):
-        findings.notes.append("Argo CD owns this workload: with self-heal on, it will take the swap back")
-    for key in _FLUX_KEYS:
-        if key in labels or key in annotations:
-            findings.notes.append("Flux owns this workload: its next reconciliation may take the swap back")
-            break
-    release = annotations.get("meta.helm.sh/release-name")
-    if release:
-        findings.notes.append(f"Helm release {release} owns this workload: don't upgrade it meanwhile")
+            findings.notes.append(
+                f"autoscaler {name} ({limits} pods) measures the agents meanwhile, not the app; pods that it adds are "
+                "served here too"
+            )

@@ -17,6 +17,25 @@ def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:
     return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
+def label_selector_matches(selector: Object | None, labels: dict[str, str]) -> bool:
+    """Whether labels are those that a LabelSelector asks for: an empty one asks for nothing and gets everything."""
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    for expression in selector.get("matchExpressions") or []:
+        value, values = labels.get(expression["key"]), expression.get("values") or []
+        agrees = {
+            "In": value in values,
+            "NotIn": value not in values,
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }
+        if not agrees.get(expression["operator"], False):
+            return False
+    return True
+
+
 def pods_query(workload: Object) -> str:
     """A workload's selector as the `labelSelector` of a list or watch."""
     selector = workload["spec"]["selector"]
