@@ -77,6 +77,7 @@ def needed(kind: Kind, name: str = "", *, guard: bool = True, exec_in_pod: bool 
         *_optional("what stands between callers and pods", resources.ENDPOINT_SLICES, "list"),
         *_optional("the pods' own words when one can't start", resources.EVENTS, "list"),
         *_optional("a note about autoscalers", resources.HPAS, "list"),
+        *_optional("a note about disruption budgets", resources.PDBS, "list"),
     ]  # fmt: skip
     if kind.history is not None:
         verbs = ("get", "list", "delete") if kind.history is resources.REPLICA_SETS else ("list", "delete")
