@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from e2e.kubectl import Kubectl
 from interceptor.kube import Cluster, load_access
 from interceptor.swap import SwapPlan
 from interceptor.workload.objects import SessionNames
+from interceptor.workload.rollout import session_of
 
 Object = dict[str, Any]
 
@@ -86,3 +88,11 @@ def deployed(cluster: GivenCluster, kubectl: Kubectl) -> Object:
     kubectl.apply(orders(cluster.python_image))
     kubectl.rolled_out("deploy/orders")
     return kubectl.json("get", "deploy", "orders")
+
+
+def agents_gone(kubectl: Kubectl, session: str) -> None:
+    """Wait until the last agent's pod has ended: a rollout is over a moment before."""
+    deadline = time.monotonic() + 40
+    while any(session_of(pod) == session for pod in kubectl.items("pods")):
+        assert time.monotonic() < deadline, f"agents of {session} are left"
+        time.sleep(0.2)

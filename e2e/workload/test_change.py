@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from e2e.kubectl import Kubectl
+from e2e.workload.conftest import agents_gone
 from interceptor.kube import Cluster, Conflict, resources
 from interceptor.swap import AlreadySwapped, SwapPlan, precondition
 from interceptor.workload.change import Undone, apply_swap, forget_revision, undo_swap
+from interceptor.workload.objects import SessionNames
 from interceptor.workload.rollout import session_of, wait_rolled_out
 
 
@@ -23,25 +25,30 @@ def essence(kubectl: Kubectl) -> Any:
     return found["spec"], found["metadata"].get("labels"), annotations
 
 
-async def test_swap_and_back(api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any) -> None:
-    before, namespace = essence(kubectl), kubectl.namespace
+async def test_swap_and_back(
+    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any
+) -> None:
+    before = essence(kubectl)
     before_set = deployed["metadata"]["uid"], [s["metadata"]["name"] for s in kubectl.items("rs")]
-    await apply_swap(api, namespace, "orders", plan)
-    await wait_rolled_out(api, namespace, "orders", within=60)
+    await apply_swap(api, names.ref, plan)
+    await wait_rolled_out(api, names.ref, within=60)
     assert {session_of(pod) for pod in kubectl.pods("app=orders")} == {plan.session}
     with pytest.raises(AlreadySwapped, match="ana@laptop"):
-        await apply_swap(api, namespace, "orders", replace(plan, session="other"))
-    assert await undo_swap(api, namespace, "orders", "other") == Undone("nothing")
-    assert await undo_swap(api, namespace, "orders", plan.session) == Undone("restored")
-    await wait_rolled_out(api, namespace, "orders", within=60, without_session=plan.session)
+        await apply_swap(api, names.ref, replace(plan, session="other"))
+    assert await undo_swap(api, names.ref, "other") == Undone("nothing")
+    assert await undo_swap(api, names.ref, plan.session) == Undone("restored")
+    await wait_rolled_out(api, names.ref, within=60)
+    agents_gone(kubectl, plan.session)
     assert {session_of(pod) for pod in kubectl.items("pods")} == {None}
     assert essence(kubectl) == before
-    assert await forget_revision(api, namespace, deployed, plan.session)
+    assert await forget_revision(api, names.ref, deployed, plan.session)
     assert (deployed["metadata"]["uid"], [s["metadata"]["name"] for s in kubectl.items("rs")]) == before_set
-    assert await undo_swap(api, namespace, "orders", plan.session) == Undone("nothing")
+    assert await undo_swap(api, names.ref, plan.session) == Undone("nothing")
 
 
-async def test_others_write_at_the_same_time(api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any) -> None:
+async def test_others_write_at_the_same_time(
+    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any
+) -> None:
     namespace = kubectl.namespace
     kubectl("scale", "deploy/orders", "--replicas=1")
 
@@ -50,7 +57,7 @@ async def test_others_write_at_the_same_time(api: Cluster, kubectl: Kubectl, pla
             patch = {"metadata": {"labels": {f"writer-{writer}": str(number)}}}
             await api.patch(resources.DEPLOYMENTS, namespace, "orders", patch)
 
-    for step in (apply_swap(api, namespace, "orders", plan), undo_swap(api, namespace, "orders", plan.session)):
+    for step in (apply_swap(api, names.ref, plan), undo_swap(api, names.ref, plan.session)):
         async with asyncio.TaskGroup() as group:
             for writer in range(3):
                 group.create_task(scribble(writer), name=f"writer {writer}")
@@ -61,12 +68,13 @@ async def test_others_write_at_the_same_time(api: Cluster, kubectl: Kubectl, pla
     assert "interceptor/swap" not in found["metadata"]["annotations"]
 
 
-async def test_their_change_stays(api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any) -> None:
-    namespace = kubectl.namespace
-    await apply_swap(api, namespace, "orders", replace(plan, image="never/pulled:1"))
+async def test_their_change_stays(
+    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any
+) -> None:
+    await apply_swap(api, names.ref, replace(plan, image="never/pulled:1"))
     kubectl("set", "image", "deploy/orders", f"app={deployed['spec']['template']['spec']['containers'][0]['image']}-2")
     kubectl("set", "env", "deploy/orders", "THEIRS=1")
-    undone = await undo_swap(api, namespace, "orders", plan.session)
+    undone = await undo_swap(api, names.ref, plan.session)
     assert undone == Undone("restored", ["spec.template.spec.containers[app].image"])
     [container] = kubectl.json("get", "deploy", "orders")["spec"]["template"]["spec"]["containers"]
     assert container["image"].endswith("-2")
@@ -74,10 +82,12 @@ async def test_their_change_stays(api: Cluster, kubectl: Kubectl, plan: SwapPlan
     assert container["args"] == ["8080"]
 
 
-async def test_deleted_meanwhile(api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any) -> None:
-    await apply_swap(api, kubectl.namespace, "orders", plan)
+async def test_deleted_meanwhile(
+    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any
+) -> None:
+    await apply_swap(api, names.ref, plan)
     kubectl("delete", "deploy", "orders")
-    assert await undo_swap(api, kubectl.namespace, "orders", plan.session) == Undone("gone")
+    assert await undo_swap(api, names.ref, plan.session) == Undone("gone")
 
 
 async def test_stale_patch_is_refused(api: Cluster, kubectl: Kubectl, deployed: Any) -> None:

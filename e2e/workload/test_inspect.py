@@ -9,6 +9,7 @@ from e2e.kubectl import Kubectl
 from e2e.workload.conftest import orders
 from interceptor.kube import Cluster, load_access
 from interceptor.workload.inspect import inspect, parse_environ
+from interceptor.workload.objects import SessionNames
 
 ENVIRONMENT = [
     {"name": "LINES", "value": "one\ntwo = 2\n"},
@@ -22,10 +23,12 @@ ENVIRONMENT = [
 ]
 
 
-async def test_environment_is_the_pods(api: Cluster, cluster: GivenCluster, kubectl: Kubectl) -> None:
+async def test_environment_is_the_pods(
+    names: SessionNames, api: Cluster, cluster: GivenCluster, kubectl: Kubectl
+) -> None:
     kubectl.apply(orders(cluster.python_image, env=ENVIRONMENT))
     kubectl.rolled_out("deploy/orders")
-    facts = await inspect(api, kubectl.namespace, kubectl.json("get", "deploy", "orders"), "app")
+    facts = await inspect(api, names.ref, kubectl.json("get", "deploy", "orders"), "app")
     assert facts.python is not None
     kubectl("exec", facts.pod, "--", facts.python, "-c", "import ssl")
     theirs = kubectl("exec", facts.pod, "--", "env", "-0")
@@ -35,7 +38,7 @@ async def test_environment_is_the_pods(api: Cluster, cluster: GivenCluster, kube
     assert facts.reason == ""
 
 
-async def test_container_with_nothing(api: Cluster, kubectl: Kubectl) -> None:
+async def test_container_with_nothing(names: SessionNames, api: Cluster, kubectl: Kubectl) -> None:
     """No Python, no shell, no cat: the cluster's own DNS server."""
     [dns] = Kubectl(kubectl.kubeconfig, "kube-system").items("deploy")
     image = dns["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -53,14 +56,14 @@ async def test_container_with_nothing(api: Cluster, kubectl: Kubectl) -> None:
     nothing["spec"]["template"]["spec"]["volumes"] = [{"name": "dns", "configMap": {"name": "dns"}}]
     kubectl.apply(corefile, nothing)
     kubectl.rolled_out("deploy/orders")
-    facts = await inspect(api, kubectl.namespace, kubectl.json("get", "deploy", "orders"), "app")
+    facts = await inspect(api, names.ref, kubectl.json("get", "deploy", "orders"), "app")
     assert (facts.python, facts.environ) == (None, None)
     assert facts.reason == "it has no Python, and nothing that prints its environment"
 
 
-async def test_exec_forbidden(kubectl: Kubectl, deployed: Any) -> None:
+async def test_exec_forbidden(names: SessionNames, kubectl: Kubectl, deployed: Any) -> None:
     kubectl("create", "role", "look", "--verb=list", "--resource=pods")
     kubectl("create", "rolebinding", "look", "--role=look", "--user=ben")
     async with Cluster(load_access(str(kubectl.kubeconfig), as_user="ben")) as ben:
-        facts = await inspect(ben, kubectl.namespace, deployed, "app")
+        facts = await inspect(ben, names.ref, deployed, "app")
     assert (facts.python, facts.environ, facts.reason) == (None, None, "you may not exec into its pods")

@@ -18,7 +18,7 @@ async def create_all(api: Cluster, names: SessionNames, deadline: int) -> Any:
     owner = objects.owner_reference(created)
     await acquire(api, names, owner, "ana@laptop")
     await api.create(resources.SERVICE_ACCOUNTS, names.namespace, objects.service_account(names, owner))
-    await api.create(resources.ROLES, names.namespace, objects.role(names, owner))
+    await api.create(resources.ROLES, names.namespace, objects.role(names, owner, {"kind": "Deployment", "spec": {}}))
     await api.create(resources.ROLE_BINDINGS, names.namespace, objects.role_binding(names, owner))
     config = objects.config(names, holder="ana@laptop", tunnel_port=1, health_port=2, ports=[8080])
     await api.create(resources.SECRETS, names.namespace, objects.secret(names, owner, {"config.json": config}))

@@ -9,7 +9,8 @@ import pytest
 from e2e.kubectl import Kubectl
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, load_access
-from interceptor.workload.target import NoSuchWorkload, resolve
+from interceptor.workload.missing import NoSuchWorkload, Unsupported
+from interceptor.workload.target import resolve
 
 
 @pytest.fixture
@@ -48,8 +49,8 @@ async def test_lists_forbidden(kubectl: Kubectl, shop: Any) -> None:
 
 
 async def test_other_kinds_are_told(api: Cluster, kubectl: Kubectl) -> None:
-    with pytest.raises(InterceptorError, match="StatefulSet db: kind not supported yet"):
-        await resolve(api, kubectl.namespace, "sts/db")
+    with pytest.raises(Unsupported, match="Job db can't be intercepted: its pods do their work and end"):
+        await resolve(api, kubectl.namespace, "job/db")
     kubectl("create", "service", "externalname", "far", "--external-name=example.org")
     with pytest.raises(InterceptorError, match="selects no pods of its own"):
         await resolve(api, kubectl.namespace, "svc/far")

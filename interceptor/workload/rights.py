@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import resources
-from interceptor.workload.kinds import KINDS, POD, Kind
+from interceptor.workload.kinds import DAEMON_SET, KINDS, POD, REPLICA_SET, STATEFUL_SET, Kind
 from interceptor.workload.names import lease_name
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def needed(kind: Kind, name: str = "", *, guard: bool = True, exec_in_pod: bool 
     """
     rights = [
         *_carrier(kind, name),
+        *_exchange(kind),
         *_all("get list watch", resources.PODS),
         # Older API servers ask for `get` to upgrade to a WebSocket, those from 1.35 on for `create`.
         *_all("get create", resources.PODS, "portforward"),
@@ -114,6 +115,19 @@ def _carrier(kind: Kind, name: str) -> list[Right]:
         *_all("create", resources.PODS),
         *_all("delete", resources.PODS, name=name),
     ]
+
+
+def _exchange(kind: Kind) -> list[Right]:
+    """On the pods that no controller exchanges: with `OnDelete`, an ordered set that waits, a ReplicaSet of its own."""
+    if kind not in (STATEFUL_SET, DAEMON_SET, REPLICA_SET):
+        return []
+    rights = _all("delete", resources.PODS)
+    if kind is DAEMON_SET:
+        rights += _all("list", resources.CONTROLLER_REVISIONS)  # which pods are of the current template
+    if kind is REPLICA_SET:
+        rights += _optional("a new pod before the old one goes", resources.PODS, "patch")
+        rights += _optional("a new pod before the old one goes", resources.SECRETS, "get")
+    return rights
 
 
 def _lease(kind: Kind, name: str) -> str:

@@ -16,7 +16,7 @@ from interceptor.swap.pod import lift
 from interceptor.workload.kinds import DAEMON_SET, DEPLOYMENT, POD, REPLICA_SET, STATEFUL_SET, Kind, kind_for, title_of
 from interceptor.workload.missing import Unsupported, no_such, unsupported
 from interceptor.workload.selectors import selects
-from interceptor.workload.stand_in import find_stand_in
+from interceptor.workload.stand_in import belongs_to_stand_in, find_stand_in
 
 if TYPE_CHECKING:
     from interceptor.kube import Cluster
@@ -150,7 +150,7 @@ async def _owner(cluster: Cluster, namespace: str, kind: Kind, item: Object) -> 
     title = f"{kind.short}/{item['metadata']['name']}"
     controller = next((o for o in item["metadata"].get("ownerReferences") or [] if o.get("controller")), None)
     if controller is None:
-        return item if kind is REPLICA_SET else lift(item)
+        return await _alone(cluster, namespace, kind, item)
     above = next(
         (one for one in _BARE_NAMES if (one.resource.kind, one.resource.group_version)
          == (controller["kind"], controller["apiVersion"])), None
@@ -165,6 +165,15 @@ async def _owner(cluster: Cluster, namespace: str, kind: Kind, item: Object) -> 
             hint="the cluster is about to remove it",
         ) from None
     return await _whole(cluster, namespace, above, owner)
+
+
+async def _alone(cluster: Cluster, namespace: str, kind: Kind, item: Object) -> Object:
+    """What nobody made but a person: itself, unless a session made it to stand in for a pod."""
+    if kind is POD:
+        return lift(item)
+    name = belongs_to_stand_in(item)
+    stood_in = await find_stand_in(cluster, namespace, name) if name is not None else None
+    return item if stood_in is None else stood_in
 
 
 async def _behind_service(cluster: Cluster, namespace: str, service: Object) -> Object:

@@ -16,6 +16,7 @@ from interceptor.session.tunnels import AgentTunnel, Tunnels
 from interceptor.tunnel.client import Tunnel
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.wire.reasons import Reason
+from interceptor.workload.kinds import DEPLOYMENT, WorkloadRef
 from tests.agent.running import SESSION, Agent, local_side, running_agent, tunnel_to
 from tests.session.scene import Recorder
 
@@ -31,7 +32,7 @@ async def tunnels(kubeconfig: Path) -> AsyncIterator[Tunnels]:
     """None is kept: the tests put theirs in."""
     workload = {"spec": {"selector": {"matchLabels": {"app": "orders"}}}}
     async with Cluster(load_access(str(kubeconfig))) as cluster:
-        pods = Pods(cluster, "default", workload, "app")
+        pods = Pods(cluster, WorkloadRef(DEPLOYMENT, "default", "orders"), workload, "app")
         context = ssl.create_default_context()
         yield Tunnels(cluster, "default", SESSION, context, 47811, pods, local_side({}), Recorder())
 

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 from interceptor.workload import objects
 from interceptor.workload.names import lease_name, new_session, object_name
 from interceptor.workload.objects import SessionNames
+from interceptor.workload.podlist import PodQuery
 
 NAMES = SessionNames("orders-x7f2q", "shop", "orders")
+DEPLOYMENT: dict[str, Any] = {"kind": "Deployment", "metadata": {"name": "orders"}, "spec": {}}
 OWNER = {"kind": "Job", "name": "interceptor-orders-x7f2q", "uid": "u"}
 DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 workload_names = st.from_regex(DNS_NAME, fullmatch=True).filter(lambda name: len(name) <= 253)
@@ -51,7 +54,7 @@ def test_all_belong_to_the_session() -> None:
     bodies = [
         objects.lease(NAMES, OWNER, "ana@laptop", now, 15),
         objects.service_account(NAMES, OWNER),
-        objects.role(NAMES, OWNER),
+        objects.role(NAMES, OWNER, DEPLOYMENT),
         objects.role_binding(NAMES, OWNER),
         objects.secret(NAMES, OWNER, {}),
     ]
@@ -70,7 +73,7 @@ def test_lease_names_the_holder() -> None:
 
 
 def test_role_names_each_object() -> None:
-    rules = objects.role(NAMES, OWNER)["rules"]
+    rules = objects.role(NAMES, OWNER, DEPLOYMENT)["rules"]
     assert [(rule["resources"], rule.get("resourceNames"), rule["verbs"]) for rule in rules] == [
         (["deployments"], ["orders"], ["get", "patch"]),
         (["leases"], ["interceptor-deployment-orders"], ["get"]),
@@ -87,7 +90,12 @@ def test_secret_carries_bytes() -> None:
 def test_config_as_the_agent_reads_it() -> None:
     config = json.loads(
         objects.config(
-            NAMES, holder="ana@laptop", tunnel_port=47811, health_port=47812, ports=(8080,), selector="app=orders"
+            NAMES,
+            holder="ana@laptop",
+            tunnel_port=47811,
+            health_port=47812,
+            ports=(8080,),
+            pods=PodQuery(label="app=orders"),
         )
     )
     assert config == {

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from interceptor.workload.kinds import DEPLOYMENT, WorkloadRef
 from interceptor.workload.rollout import session_of, unfinished
 from interceptor.workload.selectors import pods_query, selects
-from interceptor.workload.trouble import deployment_trouble, pod_trouble
+from interceptor.workload.trouble import creation_trouble, pod_trouble
+
+REF = WorkloadRef(DEPLOYMENT, "shop", "orders")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,7 @@ def test_healthy_pod_is_none() -> None:
 
 def test_refused_pods_are_trouble() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
-    [trouble] = deployment_trouble({"metadata": {"name": "orders"}, "status": {"conditions": [condition]}})
+    [trouble] = creation_trouble(REF, {"metadata": {"name": "orders"}, "status": {"conditions": [condition]}})
     assert (trouble.subject, trouble.text) == ("deploy/orders", "exceeded quota")
 
 
