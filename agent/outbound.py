@@ -6,7 +6,8 @@ import functools
 import socket
 from typing import Any
 
-from agent.resolve import addresses
+from agent.datagrams import Flows
+from agent.resolve import addresses, literal
 from agent.workers import Workers
 from interceptor.tunnel.dial import Address, Dial, reason_of
 from interceptor.tunnel.mux import Mux
@@ -23,12 +24,23 @@ class Outbound:
     def __init__(self, poller: Poller, workers: Workers) -> None:
         self._poller = poller
         self._workers = workers
+        self._flows = Flows(poller)
 
     def connect(self, mux: Mux, relay: Relay, target: dict[str, Any]) -> None:
-        """Answer a stream for `{"host": name or number, "port": n}`."""
+        """Answer a stream for `{"host": name or number, "port": n}`; with `"udp": true` datagrams to a number."""
         host, port = target.get("host"), target.get("port")
         if not isinstance(host, str) or not isinstance(port, int) or not 0 < port < 65536:
             mux.refuse(relay, Reason.DENIED, "a target needs host and port")
+            return
+        number = literal(host, port)
+        if target.get("udp"):
+            if number is None:
+                mux.refuse(relay, Reason.DENIED, "datagrams go to an address, not to a name")
+            else:
+                self._flows.connect(mux, relay, *number)
+            return
+        if number is not None:  # nothing to wait for
+            self._resolved(mux, relay, host, [number], None)
             return
         resolved = functools.partial(self._resolved, mux, relay, host)
         self._workers.run(lambda: addresses(host, port), resolved)

@@ -9,6 +9,17 @@ from pathlib import Path
 from interceptor.tunnel.dial import Address
 
 
+def literal(host: str, port: int) -> Address | None:
+    """The address that `host` spells out; None for a name."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return family, (host, port)
+    return None
+
+
 def addresses(host: str, port: int) -> list[Address]:
     """The addresses of `host`, in the system's order of preference. Raises OSError when there are none.
 

@@ -16,6 +16,7 @@ from agent.config import Config
 from agent.environment import environment
 from agent.inbound import Inbound
 from agent.journal import say
+from agent.network import network
 from agent.outbound import Outbound
 from agent.probe import Probe
 from interceptor.tunnel.mux import Mux
@@ -134,6 +135,8 @@ class Tunnels:
             tunnel.mux.control({"reply": number})
         elif action == "environment":
             tunnel.reply(number, {"environ": environment()})
+        elif action == "network":
+            tunnel.reply(number, network())
         elif action == "probe":
             Probe(self._poller, self._config, self._inbound, lambda result: tunnel.reply(number, result)).start()
         elif action == "pause":

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from interceptor.kube import ApiError, Cluster, NotFound, PortForwardFailed, Unreachable
 from interceptor.session.events import Event, Teller
@@ -133,6 +134,10 @@ class Tunnels:
         """Connect from a pod: the first whose tunnel stays up. Raises StreamRefused. See `sandbox.proxy.Dialer`."""
         return await self._stream({"host": host, "port": port}, f"{host}:{port}")
 
+    async def open_flow(self, host: str, port: int) -> Outgoing:
+        """Open a stream of datagrams to an address. See `sandbox.datagrams.Dialer`."""
+        return await self._stream({"host": host, "port": port, "udp": True}, f"{host}:{port} (UDP)")
+
     async def open_files(self, target: Mapping[str, object]) -> Outgoing:
         """Open a stream for a container's files, as soon as an agent is connected. See `sandbox.files.remote.Opener`."""
         await self._pods.until(lambda: bool(self.live))
@@ -154,6 +159,14 @@ class Tunnels:
             if agent.tunnel is not None:
                 with contextlib.suppress(TunnelLost):  # told as lost by its keeper; the next may answer
                     return dict((await agent.tunnel.ask("environment"))["environ"])
+        return None
+
+    async def network(self) -> dict[str, Any] | None:
+        """An agent's pod's place in its network; None where no tunnel stays up long enough to ask."""
+        for agent in self.live:
+            if agent.tunnel is not None:
+                with contextlib.suppress(TunnelLost):  # told as lost by its keeper; the next may answer
+                    return await agent.tunnel.ask("network")
         return None
 
     def goodbye(self) -> None:
