@@ -174,7 +174,7 @@ def status_line(line: bytes) -> tuple[str, int, str]:
     code, _, reason = rest.partition(b" ")
     name = VERSIONS.get(version)
     if name is None or len(code) != 3 or not code.isdigit() or code < b"100":
-        raise Unreadable(f"an answer that begins with {shown(line)}")
+        raise Unreadable("an answer that is not HTTP/1")
     return name, int(code), reason.decode("latin-1")
 
 

@@ -84,7 +84,7 @@ def facts(exchange: Exchange) -> Facts:
         exchange.cancelled,
         exchange.reset_code,
         exchange.ambiguities,
-        exchange.unreadable,
+        bool(exchange.unreadable),  # which of several reasons is found first may depend on the pieces
     )
 
 
