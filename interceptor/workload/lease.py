@@ -84,7 +84,7 @@ class HeldLease:
 
     async def _renew(self) -> None:
         seconds = LEASE_SECONDS if self._settled.is_set() else self._start_seconds
-        patch = [
+        patch: list[dict[str, object]] = [
             {"op": "test", "path": "/metadata/uid", "value": self._uid},
             {"op": "test", "path": "/spec/holderIdentity", "value": self._holder},
             {"op": "add", "path": "/spec/renewTime", "value": micro_time(datetime.now(UTC))},
