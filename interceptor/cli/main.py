@@ -20,6 +20,7 @@ from interceptor.errors import InterceptorError
 COMMANDS = {
     "intercept": ("interceptor.cli.intercept:intercept", "Run a workload's traffic on this machine."),
     "list": ("interceptor.cli.list:list_", "Show who intercepts what, and what was left behind."),
+    "status": ("interceptor.cli.status:status", "Probe the whole path of an intercept, and name what fails."),
     "restore": ("interceptor.cli.restore:restore", "Take an intercept back whose client is gone."),
     "rbac": ("interceptor.cli.rbac:rbac", "Print the Role that our commands need."),
     "check": ("interceptor.cli.check:check", "Say what is wrong with the mesh, a workload, or this client."),

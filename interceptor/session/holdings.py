@@ -16,10 +16,10 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, Forbidden, NotFound, resources
 from interceptor.kube.resources import Resource
 from interceptor.swap import SESSION_ANNOTATION, Record, record_of
-from interceptor.workload import life
-from interceptor.workload.kinds import KINDS, POD, WorkloadRef, kind_for, ref_from_lease
+from interceptor.workload import life, target
+from interceptor.workload.kinds import KINDS, POD, WorkloadRef, kind_for, ref_from_lease, ref_of
 from interceptor.workload.life import WatchedLease
-from interceptor.workload.names import object_name
+from interceptor.workload.names import lease_name, object_name
 from interceptor.workload.objects import OURS
 
 Object = dict[str, Any]
@@ -47,6 +47,7 @@ class Holding:
     pods: list[str] = field(default_factory=list)
     leftover: str = ""
     damaged: bool = False  # its record can't be read
+    taker: Object | None = None  # the Lease of another session that holds the workload by now, and lives
 
     @property
     def workload(self) -> str:
@@ -88,6 +89,34 @@ async def find(cluster: Cluster, namespace: str | None, *, within: float = life.
     return Holdings(assemble(by_kind, watched.result()), unknown)
 
 
+async def find_one(cluster: Cluster, wanted: str) -> Holding:
+    """What there is of one workload's session, as typed; `session` is empty where there is none."""
+    namespace = cluster.namespace
+    workload = await target.resolve(cluster, namespace, wanted)
+    record = record_of(workload)
+    ref = ref_of(workload, namespace, record.session if record is not None else "")
+    holding = Holding(namespace, ref.session, ref)
+    if record is not None:
+        holding.swapped, holding.holder, holding.since = True, record.holder, record.since
+    unknown: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        name = lease_name(ref.kind.resource.kind, ref.name)
+        watched = group.create_task(life.signs_of_life(cluster, namespace, name=name), name="watch the lease")
+        pods = group.create_task(_list(cluster, namespace, resources.PODS, unknown), name="list pods")
+    for one in watched.result():
+        session = life.session_of(one.lease)
+        if not holding.session:  # nothing was swapped, or no longer: what is left of the session
+            holding.session = session or ref.name
+            holding.holder, holding.since = life.holder_of(one.lease), life.since_of(one.lease)
+        if session in ("", holding.session):
+            holding.lease, holding.alive = one.lease, one.alive
+        elif one.alive:
+            holding.taker = one.lease
+    holding.alive = bool(holding.alive)
+    holding.pods = [item["metadata"]["name"] for item in pods.result() if _runs_agent_of(item) == holding.session]
+    return holding
+
+
 def assemble(listed: dict[Resource, list[Object]], watched: list[WatchedLease] | None) -> list[Holding]:
     """Put together what belongs together; without `watched` nobody's life is known."""
     found: dict[tuple[str, str], Holding] = {}
@@ -107,8 +136,8 @@ def assemble(listed: dict[Resource, list[Object]], watched: list[WatchedLease] |
         holding = of(one.lease, life.session_of(one.lease) or _label(one.lease))
         holding.lease, holding.alive = one.lease, one.alive
     for item in listed.get(resources.PODS, ()):
-        session = (item["metadata"].get("annotations") or {}).get(SESSION_ANNOTATION)
-        if session and "deletionTimestamp" not in item["metadata"]:
+        session = _runs_agent_of(item)
+        if session:
             of(item, session).pods.append(item["metadata"]["name"])
     for holding in found.values():
         _complete(holding, watched is not None)
@@ -188,6 +217,13 @@ async def _list(cluster: Cluster, namespace: str | None, resource: Resource, unk
 
 def _controlled(item: Object) -> bool:
     return any(owner.get("controller") for owner in item["metadata"].get("ownerReferences") or [])
+
+
+def _runs_agent_of(pod: Object) -> str:
+    """The session whose agent runs in a pod that stays; "" for none."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return ""
+    return str((pod["metadata"].get("annotations") or {}).get(SESSION_ANNOTATION) or "")
 
 
 def _label(item: Object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -187,3 +187,34 @@ def test_nothing_is_left_open(pod: Pod) -> None:
     pod.bench.until(lambda: len(pod.health._open) == 1)
     pod.become_ready()
     assert not pod.health._open
+
+
+def test_page_is_for_those_inside(pod: Pod) -> None:
+    """It may come later; a caller from elsewhere is not told that there is one."""
+    asked: list[Callable[[bytes], None]] = []
+    pod.health.pages = {b"/status": asked.append}
+    first = pod.probe("/status")
+    assert pod.waits(first)
+    assert pod.answer(pod.probe("/live")) == OK
+    (tell,) = asked
+    tell(b"{}")
+    assert pod.bench.read(first, 10_000).endswith(b"Content-Length: 2\r\n\r\n{}")
+    ours, theirs = socket.socketpair()
+    pod.bench._kept += [ours, theirs]
+    theirs.setblocking(False)
+    pod.health.arrived(theirs, ("10.0.0.7", 4711))
+    ours.sendall(b"GET /status HTTP/1.1\r\n\r\n")
+    ours.setblocking(False)
+    assert pod.answer(ours) == NOT_READY
+    assert len(asked) == 1
+
+
+def test_page_nobody_waits_for_costs_nothing(pod: Pod) -> None:
+    asked: list[Callable[[bytes], None]] = []
+    pod.health.pages = {b"/status": asked.append}
+    gone = pod.probe("/status")
+    assert pod.waits(gone)
+    gone.close()
+    pod.bench.until(lambda: not pod.health._open)
+    asked[0](b"{}")
+    assert pod.answer(pod.probe("/live")) == OK
