@@ -58,7 +58,7 @@ class RemoteFiles:
             outgoing.attach(link.far)
             self._link.set_result(link)
             try:
-                await link.over
+                await asyncio.shield(link.over)
             finally:
                 link.close()
                 self._link = asyncio.get_running_loop().create_future()
@@ -67,7 +67,9 @@ class RemoteFiles:
         """The stream that is open, waited for. Raises OSError EIO."""
         try:
             async with asyncio.timeout(PATIENCE):
-                return await asyncio.shield(self._link)
+                while (link := await asyncio.shield(self._link)).over.done():
+                    await asyncio.sleep(0)  # `serve` is about to see it, too
+                return link
         except TimeoutError:
             raise OSError(errno.EIO, "the pod can't be reached") from None
 
