@@ -172,7 +172,6 @@ class Installation:
     def proxy(self, namespace: str, version: str = VERSION, anchors: str = "") -> Object:
         """A proxy as a native sidecar, with the settings that tell what it trusts and who it is."""
         env = {
-            "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS": anchors or self.anchor.pem,
             "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY": "all-unauthenticated",
             "LINKERD2_PROXY_INBOUND_PORTS": "8080",
             "LINKERD2_PROXY_LOG": "warn,linkerd=info",
@@ -180,10 +179,15 @@ class Installation:
             "_l5d_trustdomain": "cluster.local",
             "LINKERD2_PROXY_IDENTITY_LOCAL_NAME": self.identity(namespace),
         }
+        variable = "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS"
+        own: Object = {"name": variable, "value": anchors or self.anchor.pem}
+        if namespace == self.control:  # the control plane's pods take it from where it is kept
+            key = {"name": "linkerd-identity-trust-roots", "key": "ca-bundle.crt"}
+            own = {"name": variable, "valueFrom": {"configMapKeyRef": key}}
         return {
             "name": "linkerd-proxy", "image": f"{PROXY_IMAGE}:{version}", "imagePullPolicy": "IfNotPresent",
             "command": ["python3", "/program/proxy.py", "4191"],
-            "env": [{"name": name, "value": value} for name, value in env.items()],
+            "env": [own, *({"name": n, "value": v} for n, v in env.items())],
             "ports": [{"containerPort": 4143, "name": "linkerd-proxy"}, {"containerPort": 4191, "name": "linkerd-admin"}],
             "readinessProbe": probe(4191), "startupProbe": probe(4191, failureThreshold=120),
             "restartPolicy": "Always", "volumeMounts": list(MOUNTS),

@@ -17,7 +17,7 @@ from interceptor.kube import Cluster, NotFound, Resource, Unreachable
 Object = dict[str, Any]
 T = TypeVar("T")
 
-AT_ONCE = 32
+AT_ONCE = 12  # each is a connection of its own, and a TLS handshake costs both ends more than a turn in the queue
 WITHIN = 5.0  # seconds for one read, its retries and its turn in the queue not counted
 
 
