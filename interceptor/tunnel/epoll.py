@@ -7,12 +7,11 @@ serving are flushed by such a call, so one pass batches them for free.
 from __future__ import annotations
 
 import heapq
-import select
 import time
 from collections import deque
-from collections.abc import Callable
 
-Callback = Callable[[], None]
+from interceptor.tunnel.readiness import Callback, Readiness
+
 MOST_CANCELLED = 100
 
 
@@ -37,11 +36,10 @@ class EpollTimer:
 
 
 class EpollPoller:
-    """`Poller` over select.epoll, with the loop that drives it."""
+    """`Poller` with the loop that drives it."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self._watched: dict[int, list[Callback | None]] = {}  # fd: [readable, writable]
+        self._ready = Readiness()
         self._soon: deque[Callback] = deque()
         self._timers: list[EpollTimer] = []
         self._count = 0
@@ -50,11 +48,11 @@ class EpollPoller:
 
     def readable(self, fd: int, callback: Callback | None) -> None:
         """See Poller."""
-        self._watch(fd, 0, callback)
+        self._ready.watch(fd, 0, callback)
 
     def writable(self, fd: int, callback: Callback | None) -> None:
         """See Poller."""
-        self._watch(fd, 1, callback)
+        self._ready.watch(fd, 1, callback)
 
     def call_soon(self, callback: Callback) -> None:
         """See Poller."""
@@ -85,7 +83,7 @@ class EpollPoller:
 
     def close(self) -> None:
         """Give the epoll descriptor back."""
-        self._epoll.close()
+        self._ready.close()
 
     def run(self) -> None:
         """Serve until `stop`. An exception from a callback ends the loop: nothing is swallowed."""
@@ -95,17 +93,7 @@ class EpollPoller:
 
     def turn(self) -> None:
         """One pass."""
-        watched = self._watched
-        # A callback may close a descriptor and open another that gets its number: what was reported is for the old one.
-        ready = [(fd, mask, watched.get(fd)) for fd, mask in self._epoll.poll(self._patience(), 256)]
-        for fd, mask, callbacks in ready:
-            if callbacks is None:
-                continue
-            broken = mask & (select.EPOLLHUP | select.EPOLLERR)
-            if (mask & select.EPOLLIN or broken) and callbacks[0] is not None and watched.get(fd) is callbacks:
-                callbacks[0]()
-            if (mask & select.EPOLLOUT or broken) and callbacks[1] is not None and watched.get(fd) is callbacks:
-                callbacks[1]()
+        self._ready.serve(self._patience())
         while self._timers and self._timers[0].at <= self.now():
             timer = heapq.heappop(self._timers)
             callback, timer.callback = timer.callback, None
@@ -123,26 +111,3 @@ class EpollPoller:
             heapq.heappop(self._timers)
             self._cancelled -= 1
         return max(0.0, self._timers[0].at - self.now()) if self._timers else -1
-
-    def _watch(self, fd: int, which: int, callback: Callback | None) -> None:
-        callbacks = self._watched.get(fd)
-        if callbacks is None:
-            if callback is None:
-                return
-            callbacks = self._watched[fd] = [None, None]
-            callbacks[which] = callback
-            self._epoll.register(fd, self._mask(callbacks))
-            return
-        before = self._mask(callbacks)
-        callbacks[which] = callback
-        after = self._mask(callbacks)
-        if not after:
-            # EPOLLHUP is reported whatever the mask says: a descriptor nobody waits for must leave, or the loop spins.
-            del self._watched[fd]
-            self._epoll.unregister(fd)
-        elif after != before:
-            self._epoll.modify(fd, after)
-
-    @staticmethod
-    def _mask(callbacks: list[Callback | None]) -> int:
-        return (select.EPOLLIN if callbacks[0] else 0) | (select.EPOLLOUT if callbacks[1] else 0)

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from interceptor.tunnel.dial import Address, Dial, reason_of
+from interceptor.tunnel.dial import Address, Dial, Make, reason_of
 from interceptor.tunnel.mux import Mux
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.tunnel.relay import Relay
@@ -32,6 +32,11 @@ class LocalSide:
     ) -> None:
         self._doors = {port: _Door(poller, addresses, hold, on_change) for port, addresses in targets.items()}
         self._closed = ""
+
+    def enter(self, make: Make) -> None:
+        """From now on the local process is where sockets that `make` gives belong: in a network namespace of its own."""
+        for door in self._doors.values():
+            door.make = make
 
     def connect(self, mux: Mux, relay: Relay, target: dict[str, Any]) -> None:
         """Answer a stream that an agent opened: `{"port": pod port, "peer": caller, "probe": true?}`."""
@@ -58,6 +63,7 @@ class _Door:
         self._poller = poller
         self._addresses = addresses
         self.hold = hold
+        self.make: Make = socket.socket
         self._on_change = on_change
         host, self._port = addresses[0][1]
         self._name = f"{host}:{self._port}"
@@ -69,7 +75,7 @@ class _Door:
 
     def connect(self, mux: Mux, relay: Relay, deadline: float) -> None:
         done = functools.partial(self._dialled, mux, relay, deadline)
-        dial = Dial(mux.poller, self._addresses, DIAL_TIME, done)
+        dial = Dial(mux.poller, self._addresses, DIAL_TIME, done, self.make)
         relay.on_finished = lambda _: dial.cancel()
         dial.start()
 
@@ -128,7 +134,7 @@ class _Door:
     def _knock(self) -> None:
         self._knocking = None
         if self._waiting:
-            self._knocker = Dial(self._poller, self._addresses, DIAL_TIME, self._knocked)
+            self._knocker = Dial(self._poller, self._addresses, DIAL_TIME, self._knocked, self.make)
             self._knocker.start()
 
     def _knocked(self, sock: socket.socket | None, _: OSError | None) -> None:

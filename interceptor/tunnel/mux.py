@@ -16,6 +16,7 @@ from interceptor.tunnel.relay import Relay, reset
 from interceptor.wire import events
 from interceptor.wire.connection import Connection, Role
 from interceptor.wire.errors import RemoteProtocolError
+from interceptor.wire.events import DataReceived
 from interceptor.wire.frames import HEADER_SIZE, MAX_PAYLOAD
 from interceptor.wire.layer import Layer
 from interceptor.wire.limits import Limits
@@ -68,7 +69,7 @@ class Mux:
         self.relays: dict[int, Relay] = {}
         self.held = 0
         self.round = 0  # counts up with each pong: what a relay sent since then is its burst
-        self._pace = Pace(poller.now())
+        self.pace = Pace(poller.now())
         self._user = user
         self._silence = silence
         self._link: Link | None = None
@@ -90,7 +91,7 @@ class Mux:
     def open(self, target: Mapping[str, Any]) -> Relay:
         """Ask the peer to connect `target`; attach a socket to the relay now or when it is accepted."""
         number = self.connection.open(target)
-        relay = self.relays[number] = Relay(self, number)
+        relay = self.relays[number] = Relay(self, self.connection.streams[number])
         self.flush_soon()
         return relay
 
@@ -127,14 +128,9 @@ class Mux:
         return self._link is None or self._link.full
 
     @property
-    def paced(self) -> bool:
-        """Whether enough is on its way, for streams that send much."""
-        return self._pace.full
-
-    @property
     def round_trip(self) -> float:
         """Seconds to the far end and back, of the last ping; 0 before the first."""
-        return self._pace.round_trip
+        return self.pace.round_trip
 
     def wait_for_link(self, relay: Relay) -> None:
         """Resume `relay` when the link has drained."""
@@ -143,13 +139,15 @@ class Mux:
     def wait_for_pace(self, relay: Relay) -> None:
         """Resume `relay` when some of what is on its way has arrived."""
         self._paced[relay] = None
+        self.flush_soon()  # the marks that tell of it may still be queued
 
-    @property
     def room(self) -> int:
         """How much of a stream's bytes still fits into one message with what is queued."""
-        if self.connection.waiting > MAX_PAYLOAD - ENOUGH:
+        waiting = self.connection.waiting
+        if waiting > MAX_PAYLOAD - ENOUGH:
             self.flush()
-        return max(ENOUGH, MAX_PAYLOAD - self.connection.waiting)
+            waiting = self.connection.waiting
+        return max(ENOUGH, MAX_PAYLOAD - waiting)
 
     def send_direct(self, number: int, size: int) -> None:
         """Send the first `size` bytes of `payload` on a stream, now, in one message behind what is queued: no copy of it."""
@@ -181,15 +179,16 @@ class Mux:
             self._link.send(self.connection.take())
 
     def _count(self, size: int) -> None:
-        """Follow what is on its way; a due mark rides with the next flush."""
-        if self._pace.sent(size):
-            self.connection.ping(self._pace.mark(self.poller.now()))
-            self.flush_soon()
+        """Follow what is on its way; a due mark rides with the next message, or goes when somebody waits for it.
+
+        Alone it would be a message of its own, and cost every hop the same wake-up as 64 KiB.
+        """
+        if self.pace.sent(size):
+            self.connection.ping(self.pace.mark(self.poller.now()))
 
     def consumed(self, number: int, size: int) -> None:
         """Bytes of a stream left our memory."""
-        self.connection.consumed(number, size)
-        if self.connection.waiting:
+        if self.connection.consumed(number, size):
             self.flush_soon()
 
     def hold(self, relay: Relay, size: int) -> bool:
@@ -228,17 +227,19 @@ class Mux:
         number = 0
         try:
             for event in self.connection.receive(data):
-                if type(event) is events.DataReceived and event.stream == number and len(parts) < MOST_PARTS:
-                    parts.append(event.data)
+                if type(event) is DataReceived:
+                    if event[0] == number and len(parts) < MOST_PARTS:
+                        parts.append(event[1])
+                        continue
+                    if parts:
+                        self._deliver(number, parts)
+                    number, view = event
+                    parts = [view]
                     continue
                 if parts:
                     self._deliver(number, parts)
-                    parts = []
-                if type(event) is events.DataReceived:
-                    number, parts = event.stream, [event.data]
-                else:
-                    number = 0
-                    _ON_EVENT[type(event)](self, event)
+                    parts, number = [], 0
+                _ON_EVENT[type(event)](self, event)
                 if self._ended:
                     return
             if parts:
@@ -280,7 +281,7 @@ class Mux:
         self._user.mux_greeted()
 
     def _on_opened(self, event: events.StreamOpened) -> None:
-        relay = self.relays[event.stream] = Relay(self, event.stream)
+        relay = self.relays[event.stream] = Relay(self, self.connection.streams[event.stream])
         self._user.mux_opened(relay, event.target)
 
     def _on_accepted(self, event: events.StreamAccepted) -> None:
@@ -304,9 +305,9 @@ class Mux:
             relay.stream_reset(event.reason, event.text)
 
     def _on_pong(self, event: events.PongReceived) -> None:
-        self._pace.answered(event.payload, self.poller.now())
+        self.pace.answered(event.payload, self.poller.now())
         self.round += 1
-        if self._paced and not self._pace.full:
+        if self._paced and not self.pace.full:
             paced, self._paced = self._paced, {}
             for relay in paced:
                 relay.resume()
@@ -330,7 +331,7 @@ class Mux:
         if quiet > self._silence:
             self._end(Reason.SILENCE, f"nothing heard for {quiet:.0f} s")
             return
-        self.connection.ping(self._pace.mark(self.poller.now()))
+        self.connection.ping(self.pace.mark(self.poller.now()))
         self.flush_soon()
         self._timer = self.poller.call_later(PING_EVERY, self._tick)
 

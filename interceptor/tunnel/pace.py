@@ -17,10 +17,10 @@ from typing import NamedTuple
 FLOOR = 1024 * 1024  # below it each hop wakes up for crumbs, and the path costs twice the CPU per byte
 CEILING = 8 * 1024 * 1024
 START = FLOOR
-GAIN = 1.3  # above one, or a faster rate would never be found
+GAIN = 1.6  # above one, or a faster rate would never be found; a quarter of a window is always unmarked
 RATE_SECONDS = 1.0  # the best rate of the last one to two such spans counts
 TRIP_SECONDS = 20.0  # the same for the best round trip: a path may change under a long tunnel
-MARKS = 8  # a window
+MARKS = 4  # a window: each costs a message there and one back
 _NUMBER = struct.Struct(">Q")
 
 
@@ -35,6 +35,7 @@ class Pace:
 
     def __init__(self, now: float) -> None:
         self.window = START
+        self.full = False  # whether a stream in a hurry to send much should wait for the next pong
         self.round_trip = 0.0  # of the last answered mark; 0 before the first
         self._sent = 0
         self._arrived = 0
@@ -45,15 +46,11 @@ class Pace:
         self._rates = _Best(RATE_SECONDS, now)
         self._trips = _Best(TRIP_SECONDS, now)  # of -seconds: the best is the shortest
 
-    @property
-    def full(self) -> bool:
-        """Whether a stream in a hurry to send much should wait for the next pong."""
-        return self._sent - self._arrived >= self.window
-
     def sent(self, size: int) -> bool:
         """Count bytes on their way; true when a mark is due."""
         self._sent += size
         self._unmarked += size
+        self.full = self._sent - self._arrived >= self.window
         return self._unmarked >= self.window // MARKS
 
     def mark(self, now: float) -> bytes:
@@ -80,6 +77,7 @@ class Pace:
             rate = self._rates.add((mark.sent - before) / (now - began), now)
             self._sample = now, mark.sent
             self.window = int(min(CEILING, max(FLOOR, GAIN * rate * shortest)))
+        self.full = self._sent - self._arrived >= self.window
 
 
 class _Best:

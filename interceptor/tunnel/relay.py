@@ -14,10 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from interceptor.wire.frames import MAX_PAYLOAD
 from interceptor.wire.reasons import Reason
 
 if TYPE_CHECKING:
     from interceptor.tunnel.mux import Mux
+    from interceptor.wire.stream import Stream
 
 BURST = 16 * 1024  # what a stream may send between two pongs whatever a bulk beside it has on its way
 DIRECT = 32 * 1024  # reads from here on go out at once, smaller ones wait for company until the end of the pass
@@ -40,6 +42,7 @@ class Relay:
         "_round",
         "_sent_end",
         "_shut",
+        "_stream",
         "_unsent",
         "accepted",
         "answered",
@@ -54,9 +57,10 @@ class Relay:
         "sock",
     )
 
-    def __init__(self, mux: Mux, number: int) -> None:
+    def __init__(self, mux: Mux, stream: Stream) -> None:
         self._mux = mux
-        self.number = number
+        self._stream = stream
+        self.number = stream.number
         self.sock: socket.socket | None = None
         self.accepted = False  # the far end is connected (or, for the peer's streams, we said so)
         self.answered = False  # bytes of the far end have been written to our socket
@@ -128,11 +132,12 @@ class Relay:
             self._pause()
             mux.wait_for_link(self)
             return
-        allowed = mux.connection.sendable(self.number)
+        stream = self._stream
+        allowed = stream.credit if stream.sends_data else 0
         if not allowed:
             self._pause()
             return
-        paced = mux.paced
+        paced = mux.pace.full
         if paced:
             if self._round != mux.round:
                 self._round, self._burst = mux.round, 0
@@ -142,6 +147,7 @@ class Relay:
                 mux.wait_for_pace(self)
                 return
         if self._unsent:
+            allowed = min(allowed, MAX_PAYLOAD)
             part, self._unsent = self._unsent[:allowed], self._unsent[allowed:]
             mux.connection.send(self.number, part)
             mux.flush_soon()
@@ -150,7 +156,7 @@ class Relay:
             return
         try:
             # One message with what is queued already: each costs three programs on its way a wake-up.
-            size = self.sock.recv_into(mux.payload, min(allowed, mux.room))
+            size = self.sock.recv_into(mux.payload, min(allowed, mux.room()))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -167,8 +173,9 @@ class Relay:
             self._burst += size
         self.asking = True
         if size < DIRECT:
-            mux.connection.send(self.number, mux.payload[:size])
-            if mux.connection.waiting > BATCH:
+            connection = mux.connection
+            connection.send(self.number, mux.payload[:size])
+            if connection.waiting > BATCH:
                 mux.flush()
             else:
                 mux.flush_soon()
@@ -185,13 +192,14 @@ class Relay:
 
     def stream_received(self, parts: list[memoryview]) -> None:
         """Bytes for our socket, as they came; the views are valid until this returns."""
-        size = sum(map(len, parts))
+        only = len(parts) == 1
+        size = len(parts[0]) if only else sum(map(len, parts))
         sent = 0
         if self._deaf:
             sent = size
         elif self.sock is not None and not self._queue:
             try:
-                sent = self.sock.send(parts[0]) if len(parts) == 1 else self.sock.sendmsg(parts)
+                sent = self.sock.send(parts[0]) if only else self.sock.sendmsg(parts)
                 self.answered = True
                 self.asking = False
                 self.moved += 1

@@ -22,7 +22,6 @@ from interceptor.wire.events import (
     Closed,
     ControlReceived,
     Credited,
-    DataReceived,
     Event,
     HelloReceived,
     PongReceived,
@@ -31,10 +30,10 @@ from interceptor.wire.events import (
     StreamOpened,
     StreamReset,
 )
-from interceptor.wire.frames import HEADER, MAX_PAYLOAD, Flag, Kind
+from interceptor.wire.frames import DATA, HEADER, MAX_PAYLOAD, Flag, Kind
 from interceptor.wire.greeting import FEATURES, VERSION, Greeting
 from interceptor.wire.limits import LONGEST_PAYLOAD, OTHERS_LONGEST, Limits
-from interceptor.wire.reader import Fate, Reader
+from interceptor.wire.reader import PASS, SKIP, Fate, Reader
 from interceptor.wire.reasons import Reason
 from interceptor.wire.states import ConnectionState, Halves, Setup, Signal
 from interceptor.wire.stream import Stream
@@ -73,7 +72,7 @@ class Connection:
         self._their_window = 0
         self._growth = limits.growth
         self._writer = Writer(limits.answers)
-        self._reader = Reader(self._begin)
+        self._reader = Reader(self._begin, self._complete)
         self._control = bytearray()  # earlier parts of a CONTROL message
         self._greeting = Greeting(version, session, features, limits.window)
         self._writer.frame(Kind.HELLO, 0, self._greeting.pack())
@@ -83,7 +82,7 @@ class Connection:
     @property
     def waiting(self) -> int:
         """Bytes that `take` would hand out."""
-        return self._writer.waiting
+        return len(self._writer.queue)
 
     def take(self) -> bytearray:
         """Hand over the queued frames; the caller sends all of them."""
@@ -111,7 +110,7 @@ class Connection:
     def sendable(self, number: int) -> int:
         """How many bytes one DATA frame may carry now; 0 when credit is used up or the stream can't send."""
         stream = self.streams.get(number)
-        if stream is None or not stream.may_send():
+        if stream is None or not stream.sends_data:
             return 0
         return min(stream.credit, MAX_PAYLOAD)
 
@@ -126,7 +125,7 @@ class Connection:
         The caller sends header and payload itself, after whatever `take` hands out: no copy, no join.
         """
         self._charge(number, size)
-        HEADER.pack_into(buffer, 0, Kind.DATA, 0, size, number)
+        HEADER.pack_into(buffer, 0, DATA, 0, size, number)
 
     def end(self, number: int) -> None:
         """Half-close: nothing more from us on this stream."""
@@ -143,20 +142,20 @@ class Connection:
             self._writer.answer(Kind.RESET, number, frames.reason_payload(reason, text))
             self._forget_if_closed(stream)
 
-    def consumed(self, number: int, size: int) -> None:
-        """`size` bytes of a stream left our memory; gives credit back in lots of half a window."""
+    def consumed(self, number: int, size: int) -> bool:
+        """`size` bytes of a stream left our memory; gives credit back in lots of half a window: True when it did."""
         stream = self.streams.get(number)
-        if stream is None:
-            return
-        amount = stream.consumed(size)
-        if amount:
-            if stream.wants_growth():
-                extra = max(0, min(self._growth, stream.window, self.limits.largest_window - stream.window))
-                self._growth -= extra
-                stream.window += extra
-                amount += extra
-            stream.grant(amount)
-            self._writer.frame(Kind.CREDIT, number, frames.CREDIT.pack(amount))
+        amount = stream.consumed(size) if stream is not None else 0
+        if stream is None or not amount:
+            return False
+        if stream.wants_growth():
+            extra = max(0, min(self._growth, stream.window, self.limits.largest_window - stream.window))
+            self._growth -= extra
+            stream.window += extra
+            amount += extra
+        stream.grant(amount)
+        self._writer.frame(Kind.CREDIT, number, frames.CREDIT.pack(amount))
+        return True
 
     def ping(self, payload: bytes) -> None:
         """Ask for a sign of life; `payload` is 8 bytes and comes back in PongReceived."""
@@ -177,7 +176,7 @@ class Connection:
         if self.state not in _OVER:
             self._writer.frame(Kind.CLOSE, 0, frames.reason_payload(reason, text))
             self.state = ConnectionState.CLOSING
-            self.streams.clear()
+            self._forget_all()
 
     # --- bytes in ------------------------------------------------------------------------------------------
 
@@ -189,16 +188,7 @@ class Connection:
         the events before it: CLOSE is queued then.
         """
         try:
-            for kind, flags, number, payload in self._reader.read(data):
-                if self.state in _OVER:
-                    return
-                if kind == Kind.DATA:
-                    if number in self.streams:  # a reset may have crossed it
-                        yield DataReceived(number, payload)
-                else:
-                    event = _HANDLERS[kind](self, number, flags, payload)
-                    if event is not None:
-                        yield event
+            yield from self._reader.read(data)
         except RemoteProtocolError as error:
             self.close(Reason.PROTOCOL, str(error))
             self.state = ConnectionState.CLOSED
@@ -211,13 +201,12 @@ class Connection:
                 return Fate.SKIP
             if kind not in (Kind.HELLO, Kind.CLOSE):
                 raise RemoteProtocolError(f"frame kind {kind} before HELLO")
-        if kind == Kind.DATA:
+        if kind == DATA:
             stream = self.streams.get(number) or self._known(number)
             if stream is None:
-                return Fate.SKIP
-            stream.got(Signal.GET_DATA)
+                return SKIP
             stream.take(size)
-            return Fate.PASS
+            return PASS
         if kind in _HANDLERS:
             if size > LONGEST_PAYLOAD.get(kind, OTHERS_LONGEST):
                 raise RemoteProtocolError(f"{Kind(kind).name} of {size} bytes")
@@ -227,6 +216,10 @@ class Connection:
         if not flags & Flag.OPTIONAL:
             raise RemoteProtocolError(f"unknown frame kind {kind}")
         return Fate.SKIP
+
+    def _complete(self, kind: int, flags: int, number: int, payload: memoryview) -> Event | None:
+        """All of a frame is there."""
+        return None if self.state in _OVER else _HANDLERS[kind](self, number, flags, payload)
 
     # --- one handler per kind ------------------------------------------------------------------------------
 
@@ -310,17 +303,15 @@ class Connection:
     def _on_close(self, _: int, __: int, payload: memoryview) -> Event:
         self.state = ConnectionState.CLOSED
         self._writer.close()
-        self.streams.clear()
+        self._forget_all()
         return Closed(*frames.read_reason(payload))
 
     # --- inner ---------------------------------------------------------------------------------------------
 
     def _charge(self, number: int, size: int) -> None:
-        stream = self._alive(number)
-        if not 0 < size <= min(stream.credit, MAX_PAYLOAD):
-            raise LocalProtocolError(f"stream {number}: {size} bytes with credit for {stream.credit}")
-        stream.sent(Signal.SEND_DATA)
-        stream.credit -= size
+        if size > MAX_PAYLOAD:
+            raise LocalProtocolError(f"stream {number}: {size} bytes in one frame")
+        self._alive(number).spend(size)
 
     def _alive(self, number: int) -> Stream:
         try:
@@ -337,9 +328,15 @@ class Connection:
                 raise RemoteProtocolError(f"stream {number} was never opened")
         return stream
 
+    def _forget_all(self) -> None:
+        for number in self.streams:
+            self._reader.drop(number)
+        self.streams.clear()
+
     def _forget_if_closed(self, stream: Stream) -> None:
         if stream.halves is Halves.CLOSED:
             del self.streams[stream.number]
+            self._reader.drop(stream.number)
             self._growth += stream.window - self.limits.window
             if stream.number % 2 != self._next % 2:
                 self._theirs -= 1

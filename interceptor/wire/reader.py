@@ -1,5 +1,6 @@
 """Cuts bytes into frames for `connection`: DATA in pieces as they arrive, small payloads whole, unknown kinds not at all.
 
+It yields the events itself, asking its connection what a frame means: one generator a read, not two.
 Nothing is gathered but a header and the payload of one small frame, whose size `Begin` has approved.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
+from interceptor.wire.events import DataReceived, Event
 from interceptor.wire.frames import HEADER, HEADER_SIZE
 from interceptor.wire.layer import EMPTY
 
@@ -20,21 +22,24 @@ class Fate(Enum):
     SKIP = auto()
 
 
+PASS, GATHER, SKIP = Fate.PASS, Fate.GATHER, Fate.SKIP
+
 Begin = Callable[[int, int, int, int], Fate]
 """Called with kind, flags, stream and payload size of each frame before its payload; raises RemoteProtocolError."""
 
-Part = tuple[int, int, int, memoryview]
-"""Kind, flags, stream, and a view of the given data (passed) or the payload (gathered)."""
+Complete = Callable[[int, int, int, memoryview], "Event | None"]
+"""Called with kind, flags, stream and the payload of each gathered frame; raises RemoteProtocolError."""
 
 
 class Reader:
     """Where the byte stream stands between two reads."""
 
-    def __init__(self, begin: Begin) -> None:
+    def __init__(self, begin: Begin, complete: Complete) -> None:
         self._begin = begin
+        self._complete = complete
         self._header = bytearray()  # an incomplete header
         self._kind, self._flags, self._stream, self._left = 0, 0, 0, 0
-        self._fate = Fate.SKIP
+        self._fate = SKIP
         self._payload = bytearray()
 
     @property
@@ -42,14 +47,27 @@ class Reader:
         """Bytes kept from one read to the next."""
         return len(self._header) + len(self._payload)
 
-    def read(self, data: memoryview) -> Iterator[Part]:
-        """Yield what `data` holds. Each frame is begun only after the parts before it were taken from the iterator."""
+    def drop(self, stream: int) -> None:
+        """A stream is over here: what is still to come of a frame of it is passed over."""
+        if self._left and self._fate is PASS and self._stream == stream:
+            self._fate = SKIP
+
+    def read(self, data: memoryview) -> Iterator[Event]:
+        """Yield what `data` holds. Each frame is begun only after the events before it were taken from the iterator."""
         position, size = 0, len(data)
         while position < size:
-            if not self._left:  # between frames: a header comes next
+            left = self._left
+            if not left:  # between frames: a header comes next
                 if not self._header and size - position >= HEADER_SIZE:
                     kind, flags, left, stream = HEADER.unpack_from(data, position)
                     position += HEADER_SIZE
+                    fate = self._begin(kind, flags, stream, left)
+                    stop = position + left
+                    if fate is PASS and stop <= size:  # by far the most: all of a DATA frame, so nothing to remember
+                        if left:
+                            yield DataReceived(stream, data[position:stop])
+                            position = stop
+                        continue
                 else:
                     missing = HEADER_SIZE - len(self._header)
                     self._header += data[position : position + missing]
@@ -58,19 +76,24 @@ class Reader:
                         return
                     kind, flags, left, stream = HEADER.unpack(self._header)
                     self._header.clear()
-                self._fate = self._begin(kind, flags, stream, left)
+                    fate = self._begin(kind, flags, stream, left)
+                self._fate = fate
                 self._kind, self._flags, self._stream, self._left = kind, flags, stream, left
                 if not left:
-                    if self._fate is Fate.GATHER:  # an empty payload is complete at once
-                        yield kind, flags, stream, EMPTY
+                    if fate is GATHER:  # an empty payload is complete at once
+                        event = self._complete(kind, flags, stream, EMPTY)
+                        if event is not None:
+                            yield event
                     continue
-            part = data[position : position + self._left]
+            part = data[position : position + left]
             position += len(part)
             self._left -= len(part)
-            if self._fate is Fate.PASS:
-                yield self._kind, self._flags, self._stream, part
-            elif self._fate is Fate.GATHER:
+            if self._fate is PASS:
+                yield DataReceived(self._stream, part)
+            elif self._fate is GATHER:
                 self._payload += part
                 if not self._left:
                     payload, self._payload = self._payload, bytearray()
-                    yield self._kind, self._flags, self._stream, memoryview(payload)
+                    event = self._complete(self._kind, self._flags, self._stream, memoryview(payload))
+                    if event is not None:
+                        yield event

@@ -10,17 +10,27 @@ from interceptor.wire.states import HALVES, SETUP, Halves, Setup, Signal
 class Stream:
     """State and credit of one stream, from one end."""
 
-    __slots__ = ("credit", "granted", "halves", "held", "number", "returnable", "setup", "window")
+    __slots__ = (
+        "credit",
+        "gets_data",
+        "granted",
+        "halves",
+        "held",
+        "number",
+        "returnable",
+        "sends_data",
+        "setup",
+        "window",
+    )
 
     def __init__(self, number: int, setup: Setup, credit: int, window: int) -> None:
         self.number = number
-        self.setup = setup
-        self.halves = Halves.BOTH
         self.credit = credit  # bytes we may still send
         self.window = window  # how much the peer may have on its way to us or held by us
         self.granted = window  # bytes the peer may still send
         self.held = 0  # bytes received and not yet consumed
         self.returnable = 0  # bytes consumed and not yet given back as credit
+        self.move(setup, Halves.BOTH)
 
     def sent(self, signal: Signal) -> None:
         """Move on for a frame of ours, or raise LocalProtocolError and stay."""
@@ -28,7 +38,7 @@ class Stream:
             setup, halves = SETUP[self.setup, signal], HALVES[self.halves, signal]
         except KeyError:
             raise LocalProtocolError(self._illegal(signal)) from None
-        self.setup, self.halves = setup, halves
+        self.move(setup, halves)
 
     def got(self, signal: Signal) -> None:
         """Move on for a frame of the peer's, or raise RemoteProtocolError."""
@@ -36,11 +46,13 @@ class Stream:
             setup, halves = SETUP[self.setup, signal], HALVES[self.halves, signal]
         except KeyError:
             raise RemoteProtocolError(self._illegal(signal)) from None
-        self.setup, self.halves = setup, halves
+        self.move(setup, halves)
 
-    def may_send(self) -> bool:
-        """Whether DATA is allowed by the state (credit aside)."""
-        return self.setup is not Setup.OFFERED and self.halves in (Halves.BOTH, Halves.GOT_END)
+    def move(self, setup: Setup, halves: Halves) -> None:
+        """Enter a state. What the tables say of DATA is kept: it moves nothing, so the path of every byte need not ask."""
+        self.setup, self.halves = setup, halves
+        self.sends_data = (self.setup, Signal.SEND_DATA) in SETUP and (self.halves, Signal.SEND_DATA) in HALVES
+        self.gets_data = (self.setup, Signal.GET_DATA) in SETUP and (self.halves, Signal.GET_DATA) in HALVES
 
     def add_credit(self, amount: int) -> None:
         """Credit from the peer; more than 2 GiB open at once is a violation."""
@@ -49,11 +61,21 @@ class Stream:
             raise RemoteProtocolError(f"stream {self.number}: credit of {amount} bytes")
 
     def take(self, size: int) -> None:
-        """DATA of `size` bytes begins to arrive; more than was granted is a violation."""
+        """DATA of `size` bytes begins to arrive; out of turn, or more than was granted, is a violation."""
+        if not self.gets_data:
+            self.got(Signal.GET_DATA)  # raises
         if size > self.granted:
             raise RemoteProtocolError(f"stream {self.number}: {size} bytes beyond its credit")
         self.granted -= size
         self.held += size
+
+    def spend(self, size: int) -> None:
+        """DATA of `size` bytes goes out, or LocalProtocolError."""
+        if not self.sends_data:
+            self.sent(Signal.SEND_DATA)  # raises
+        if not 0 < size <= self.credit:
+            raise LocalProtocolError(f"stream {self.number}: {size} bytes with credit for {self.credit}")
+        self.credit -= size
 
     def consumed(self, size: int) -> int:
         """`size` bytes left our memory. Returns how much credit to give back now: 0, or at least half a window."""
@@ -61,8 +83,9 @@ class Stream:
         self.returnable += size
         if self.held < 0:
             raise LocalProtocolError(f"stream {self.number}: consumed more than received")
-        over = self.halves in (Halves.GOT_END, Halves.CLOSED)  # the peer sends nothing more
-        return 0 if over or self.returnable * 2 < self.window else self.returnable
+        if self.returnable * 2 < self.window or not self.gets_data:  # not: the peer sends nothing more
+            return 0
+        return self.returnable
 
     def wants_growth(self) -> bool:
         """Whether the reader keeps up while the sender runs dry."""

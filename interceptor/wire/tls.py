@@ -22,7 +22,8 @@ from interceptor.wire.layer import EMPTY, Buffer, LayerClosed, LayerError
 
 # The decoded bytes of one socket read of 256 KiB (TLS is fastest there, measured) fit without growing. The pages of a
 # buffer never filled cost nothing.
-CAPACITY = 272 * 1024
+CAPACITY = 288 * 1024
+RECORD = 16 * 1024  # the most that one holds
 
 
 class TlsLayer:
@@ -95,15 +96,18 @@ class TlsLayer:
         # typeshed knows only the call without a buffer, which returns bytes; with one it is a count
         read: Callable[[int, memoryview], int] = self._tls.read  # type: ignore[assignment]
         buffer, capacity, filled = self._buffer, len(self._buffer), 0
+        incoming = self._incoming
         try:
             while True:
-                if filled == capacity:
+                if capacity - filled < RECORD:
                     buffer, capacity = self._grow(filled)
                 count = read(capacity - filled, buffer[filled:])
                 if not count:
                     self._end = LayerClosed("TLS closed by the peer")
                     return filled
                 filled += count
+                if not incoming.pending:  # with room for a whole record nothing stays inside; asking costs an exception
+                    return filled
         except ssl.SSLWantReadError:
             return filled
         except ssl.SSLZeroReturnError:
@@ -114,7 +118,7 @@ class TlsLayer:
 
     def _grow(self, filled: int) -> tuple[memoryview, int]:
         bigger = memoryview(bytearray(2 * filled))
-        bigger[:filled] = self._buffer
+        bigger[:filled] = self._buffer[:filled]
         self._buffer = bigger
         return bigger, len(bigger)
 

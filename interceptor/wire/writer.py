@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from interceptor.wire import frames
 from interceptor.wire.errors import RemoteProtocolError
-from interceptor.wire.frames import HEADER, HEADER_SIZE, Kind
+from interceptor.wire.frames import DATA, HEADER, HEADER_SIZE, Kind
 
 
 class Writer:
     """Whole frames, in the order in which they were said."""
 
     def __init__(self, most_answers: int) -> None:
-        self._queue = bytearray()
+        self.queue = bytearray()  # what `take` would hand out
         self._most_answers = most_answers
         self._answers = 0  # bytes queued that the peer made us say
         self._closed = False
 
-    @property
-    def waiting(self) -> int:
-        """Bytes that `take` would hand out."""
-        return len(self._queue)
-
     def take(self) -> bytearray:
         """Hand out everything."""
-        out, self._queue, self._answers = self._queue, bytearray(), 0
+        out, self.queue, self._answers = self.queue, bytearray(), 0
         return out
 
     def close(self) -> None:
@@ -33,7 +28,7 @@ class Writer:
     def frame(self, kind: Kind, stream: int, payload: bytes = b"", flags: int = 0) -> None:
         """Queue one frame; after CLOSE nothing more goes out."""
         if not self._closed:
-            self._queue += frames.frame(kind, stream, payload, flags)
+            self.queue += frames.frame(kind, stream, payload, flags)
             self._closed = kind is Kind.CLOSE
 
     def answer(self, kind: Kind, stream: int, payload: bytes) -> None:
@@ -48,5 +43,5 @@ class Writer:
 
     def data(self, stream: int, data: bytes | bytearray | memoryview) -> None:
         """Queue a copy as one DATA frame."""
-        self._queue += HEADER.pack(Kind.DATA, 0, len(data), stream)
-        self._queue += data
+        self.queue += HEADER.pack(DATA, 0, len(data), stream)
+        self.queue += data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 
 from interceptor.tunnel.aio import AsyncioPoller
@@ -50,3 +51,28 @@ async def test_cancelled_timer_is_silent() -> None:
     poller.call_later(0.0, lambda: done.set_result("cancelled")).cancel()
     poller.call_later(0.01, lambda: done.set_result("kept"))
     assert await asyncio.wait_for(done, 5) == "kept"
+
+
+async def test_soon_follows_the_same_pass() -> None:
+    """What a callback asks for comes after the others that are ready, and before asyncio's next pass."""
+    loop = asyncio.get_running_loop()
+    poller = AsyncioPoller(loop)
+    pairs = [socket.socketpair() for _ in range(3)]
+    done: asyncio.Future[None] = loop.create_future()
+    told: list[str] = []
+
+    def read(sock: socket.socket) -> None:
+        told.append(sock.recv(10).decode())
+        poller.call_soon(lambda: told.append("soon"))
+        if len(told) == len(pairs):
+            loop.call_soon(done.set_result, None)
+
+    for index, (one, two) in enumerate(pairs):
+        two.send(str(index).encode())
+        poller.readable(one.fileno(), functools.partial(read, one))
+    await asyncio.wait_for(done, 5)
+    assert (sorted(told[:3]), told[3:]) == (["0", "1", "2"], ["soon"] * 3)
+    for one, two in pairs:
+        poller.readable(one.fileno(), None)
+        one.close()
+        two.close()

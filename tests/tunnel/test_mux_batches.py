@@ -109,18 +109,18 @@ def scene() -> Iterator[Scene]:
 
 def test_room_shrinks_by_what_waits(scene: Scene) -> None:
     mux = scene.agent.mux
-    assert mux.room == MAX_PAYLOAD
+    assert mux.room() == MAX_PAYLOAD
     mux.connection.control({"a": 1})
     waiting = mux.connection.waiting
     assert waiting
-    assert mux.room == MAX_PAYLOAD - waiting
+    assert mux.room() == MAX_PAYLOAD - waiting
     assert scene.notebook.messages == []
 
 
 def test_little_room_sends_first(scene: Scene) -> None:
     mux = scene.agent.mux
     mux.connection.control({"a": "x" * (MAX_PAYLOAD - ENOUGH)})
-    assert mux.room == MAX_PAYLOAD
+    assert mux.room() == MAX_PAYLOAD
     assert len(scene.notebook.messages) == 1
 
 
@@ -130,7 +130,7 @@ def test_full_link_leaves_some_room(scene: Scene) -> None:
     mux.connection.control({"a": "x" * (MAX_PAYLOAD - ENOUGH)})
     assert mux._link is not None
     mux._link.full = True
-    assert mux.room == ENOUGH
+    assert mux.room() == ENOUGH
     mux._link.full = False
 
 
@@ -284,7 +284,7 @@ def test_bulk_waits_small_ones_pass(scene: Scene) -> None:
     scene.hear()
     arrived = len(scene.heard[large.number])
     assert START - MAX_PAYLOAD <= arrived <= START + MAX_PAYLOAD + BURST
-    assert scene.agent.mux.paced
+    assert scene.agent.mux.pace.full
     caller.send(b"GET / HTTP/1.1\r\n\r\n")
     scene.hear()
     assert bytes(scene.heard[small.number]) == b"GET / HTTP/1.1\r\n\r\n"

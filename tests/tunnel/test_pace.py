@@ -49,7 +49,7 @@ def test_starts_with_a_full_window() -> None:
     assert pace.full
 
 
-def test_mark_is_due_each_eighth() -> None:
+def test_mark_is_due_each_quarter() -> None:
     pace = Pace(0.0)
     lot = START // MARKS
     assert not pace.sent(lot - 1)

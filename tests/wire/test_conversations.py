@@ -119,7 +119,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(end=st.sampled_from(ENDS), data=st.data())
     def half_close(self, end: int, data: st.DataObject) -> None:
-        able = [s for s in self.streams(end) if self.ends[end].streams[s].may_send()]
+        able = [s for s in self.streams(end) if self.ends[end].streams[s].sends_data]
         if able:
             stream = data.draw(st.sampled_from(able))
             self.ended.add((end, stream))

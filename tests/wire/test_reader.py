@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from interceptor.wire.events import ControlReceived, DataReceived, Event
 from interceptor.wire.frames import frame
 from interceptor.wire.reader import Fate, Reader
 
@@ -18,6 +19,10 @@ STREAM = (
 )
 
 
+def complete(kind: int, flags: int, stream: int, payload: memoryview) -> Event:
+    return ControlReceived({"kind": kind, "flags": flags, "stream": stream, "payload": bytes(payload)})
+
+
 def read(step: int) -> tuple[bytes, list[tuple[int, int, bytes]], Reader, int]:
     begun = bytearray()
 
@@ -25,10 +30,13 @@ def read(step: int) -> tuple[bytes, list[tuple[int, int, bytes]], Reader, int]:
         begun.append(kind)
         return FATES[kind]
 
-    reader, parts, most = Reader(begin), [], 0
+    reader, parts, most = Reader(begin, complete), [], 0
     for start in range(0, len(STREAM), step):
-        for kind, _, stream, payload in reader.read(memoryview(STREAM[start : start + step])):
-            parts.append((kind, stream, bytes(payload)))
+        for event in reader.read(memoryview(STREAM[start : start + step])):
+            if isinstance(event, DataReceived):
+                parts.append((4, event.stream, bytes(event.data)))
+            elif isinstance(event, ControlReceived):
+                parts.append((event.message["kind"], event.message["stream"], event.message["payload"]))
         most = max(most, reader.held)
     return bytes(begun), parts, reader, most
 
@@ -55,8 +63,18 @@ def test_frames_begin_when_reached() -> None:
         seen.append(kind)
         return Fate.PASS
 
-    parts = Reader(begin).read(memoryview(frame(1, 0, b"a") + frame(2, 0, b"b")))
+    parts = Reader(begin, complete).read(memoryview(frame(1, 0, b"a") + frame(2, 0, b"b")))
     next(parts)
     assert seen == [1]
     next(parts)
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize(("stream", "heard"), [(3, b"one"), (5, b"onetwo")])
+def test_dropped_stream_is_passed_over(stream: int, heard: bytes) -> None:
+    """In the middle of its frame; another stream's goes on."""
+    reader, data = Reader(lambda *_: Fate.PASS, complete), frame(4, 3, b"onetwo")
+    first = [event.data.tobytes() for event in reader.read(memoryview(data[:-3])) if isinstance(event, DataReceived)]
+    reader.drop(stream)
+    rest = [event.data.tobytes() for event in reader.read(memoryview(data[-3:])) if isinstance(event, DataReceived)]
+    assert b"".join(first + rest) == heard

@@ -23,7 +23,7 @@ def take(stream: Stream, signal: Signal) -> None:
 @pytest.mark.parametrize(("setup", "halves", "signal"), STEPS, ids=lambda part: part.name)
 def test_only_listed_steps(setup: Setup, halves: Halves, signal: Signal) -> None:
     stream = Stream(1, setup, 1000, 1000)
-    stream.halves = halves
+    stream.move(setup, halves)
     if (setup, signal) in SETUP and (halves, signal) in HALVES:
         take(stream, signal)
         assert (stream.setup, stream.halves) == (SETUP[setup, signal], HALVES[halves, signal])
@@ -47,5 +47,5 @@ def test_reset_is_always_possible() -> None:
 def test_may_send_agrees_with_tables() -> None:
     for setup, halves in itertools.product(Setup, Halves):
         stream = Stream(1, setup, 1000, 1000)
-        stream.halves = halves
-        assert stream.may_send() == ((setup, Signal.SEND_DATA) in SETUP and (halves, Signal.SEND_DATA) in HALVES)
+        stream.move(setup, halves)
+        assert stream.sends_data == ((setup, Signal.SEND_DATA) in SETUP and (halves, Signal.SEND_DATA) in HALVES)
