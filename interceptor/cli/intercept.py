@@ -4,13 +4,13 @@ import ipaddress
 import re
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.shell_completion import CompletionItem
 
-from interceptor.cli.options import Port, Seconds, access_options, verbose_option
-from interceptor.session.options import Access, InterceptOptions
+from interceptor.cli.options import Port, Seconds, access_options, home_options, verbose_option
+from interceptor.session.options import Access, HomeOptions, InterceptOptions
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
@@ -89,6 +89,12 @@ def _complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) ->
     "--no-guard", "guard", is_flag=True, flag_value=False, default=True,
     help="Don't let the agents restore the workload by themselves when this program is gone.",
 )  # fmt: skip
+@home_options
+@click.option(
+    "--take-over", count=True,
+    help="End the session that holds TARGET, if its client is gone. One that lives too: after a question on a terminal, "
+    "without one if given twice.",
+)  # fmt: skip
 @access_options
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
@@ -110,6 +116,7 @@ def intercept(ctx: click.Context, /, output: str, **typed: Any) -> int:
     """
     options = read_options(ctx, **typed)
     # Imported here, because nothing of it is needed to answer --help or a wrong option.
+    from interceptor.cli.ask import questioner
     from interceptor.cli.report import open_teller
     from interceptor.cli.running import run
 
@@ -121,7 +128,7 @@ def intercept(ctx: click.Context, /, output: str, **typed: Any) -> int:
 
             if options.command:
                 find_command(options.command)
-            return run_session(options, teller)
+            return run_session(options, teller, questioner(output))
 
         return run(begin, teller)
 
@@ -134,13 +141,17 @@ def read_options(
     kubeconfig: str | None,
     as_user: str | None,
     as_groups: tuple[str, ...],
+    sandbox: Literal["auto", "namespace", "proxy"],
+    local: tuple[str, ...],
+    local_net: bool,
     **typed: Any,
 ) -> InterceptOptions:
     """Check what can be checked without a cluster, and put it in order for the session."""
     if as_groups and not as_user:
         raise click.UsageError("--as-group needs --as USER", ctx)
     access = Access(kubeconfig, context, namespace, as_user, as_groups)
-    options = InterceptOptions(command=ctx.meta[_COMMAND] or (), access=access, **typed)
+    home = HomeOptions(sandbox, local, local_net)
+    options = InterceptOptions(command=ctx.meta[_COMMAND] or (), access=access, home=home, **typed)
     if not options.target or options.target.count("/") > 1 or "" in options.target.split("/"):
         raise click.UsageError(f"{options.target!r} is not a target; type TYPE/NAME or NAME", ctx)
     if not is_host(options.to_host):

@@ -86,6 +86,37 @@ class Port(click.ParamType[str]):
         return text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535
 
 
+class Place(click.ParamType[str]):
+    """A place of this machine as `PORT` or `HOST:PORT`; kept as typed, because a name is resolved only when needed."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what can't be a place anywhere."""
+        host, colon, port = value.rpartition(":")
+        if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535) or (colon and not host):
+            self.fail(f"{value!r} is no place; type PORT or HOST:PORT, as in 5432 or db.lan:5432", param, ctx)
+        return str(value)
+
+
+def home_options(command: Decorated) -> Decorated:
+    """Say where COMMAND lives; they arrive as `sandbox`, `local`, `local_net`, see `session.options.HomeOptions`."""
+    for option in (
+        click.option("--local-net", is_flag=True, help="Let COMMAND reach all of this machine's loopback."),
+        click.option(
+            "--local", type=Place(), multiple=True, metavar="PORT|HOST:PORT",
+            help="Let COMMAND reach this place of the machine: a port of its loopback, or one beyond. Several allowed.",
+        ),
+        click.option(
+            "--sandbox", type=click.Choice(["auto", "namespace", "proxy"]), default="proxy", show_default=True,
+            help="Where COMMAND runs: in namespaces of its own, where its network is the pod's (Linux), or here, with "
+            "variables that name a proxy; auto takes the first where it can be had.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def all_namespaces_option(command: Decorated) -> Decorated:
     """Give a command kubectl's `-A`."""
     return click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")(command)

@@ -25,7 +25,7 @@ from interceptor.sandbox.process import CommandError, see_through
 from interceptor.sandbox.spec import Spec, dumps
 
 START_TIME = 10.0
-MACHINES = frozenset({"namespaces", "host name", "network"})  # steps that a machine may forbid or lack
+MACHINES = frozenset({"start", "namespaces", "host name", "network", "pod"})  # steps that a machine may forbid or lack
 _ROOT = str(Path(__file__).parents[2])
 _PROGRAM = "import sys; sys.path.append({!r}); from interceptor.sandbox.child import main; main()"
 _MOST_DESCRIPTORS = 16
@@ -37,13 +37,12 @@ OnFuse = Callable[[str, int], None]
 class SandboxFailed(InterceptorError):
     """The sandbox can't be made; `forbidden` when it is this machine that doesn't let us (there is another mode)."""
 
-    def __init__(self, step: str, code: int, path: str | None) -> None:
-        what = f"{path}: {os.strerror(code)}" if path else os.strerror(code)
+    def __init__(self, step: str, why: str) -> None:
         super().__init__(
-            f"this machine lets no sandbox be made: {step}: {what}",
+            f"no sandbox can be made here ({step}: {why})",
             hint="--sandbox proxy goes without; interceptor doctor says what this machine lacks",
         )
-        self.step, self.code = step, code
+        self.step, self.why = step, why
         self.forbidden = step in MACHINES
 
 
@@ -141,10 +140,11 @@ async def _until_ready(made: Namespace, control: socket.socket, on_fuse: OnFuse)
         await _readable(control)
         said, descriptors, _, _ = socket.recv_fds(control, 4096, _MOST_DESCRIPTORS)
         if not said:
-            raise SandboxFailed("start", errno.ECHILD, None)
+            raise SandboxFailed("start", "its first process ended")
         message = json.loads(said)
         if "failed" in message:
-            raise SandboxFailed(message["failed"], message["errno"], message["path"])
+            why = os.strerror(message["errno"])
+            raise SandboxFailed(message["failed"], f"{message['path']}: {why}" if message["path"] else why)
         if "doors" in message:
             made.doors = {
                 name: socket.socket(fileno=number) for name, number in zip(message["doors"], descriptors, strict=True)

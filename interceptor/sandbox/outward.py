@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interceptor.sandbox import doors
@@ -47,12 +46,9 @@ class _Dialled:
 class Outward:
     """The connections of one sandbox."""
 
-    def __init__(
-        self, opened: Mapping[str, socket.socket], addresses: Collection[str], dialer: Dialer, machine: Machine
-    ) -> None:
+    def __init__(self, opened: Mapping[str, socket.socket], dialer: Dialer, machine: Machine) -> None:
         self._queue = opened[doors.QUEUE]
         self._listeners = [opened[name] for name in (doors.TCP4, doors.TCP6) if name in opened]
-        self._own = frozenset(str(ipaddress.ip_address(one)) for one in addresses)
         self._dialer, self._machine = dialer, machine
         self._under_way: set[Pair] = set()
         self._dialled: dict[Pair, _Dialled] = {}
@@ -108,11 +104,9 @@ class Outward:
             self._under_way.discard(pair)
 
     async def _connect(self, address: str, port: int) -> Outgoing:
-        """Connect to where the packet was meant for: a place on this machine, the pod's own, or beyond."""
+        """Connect to where the packet was meant for: a place of this machine, or the pod's (its own loopback, too)."""
         if self._machine.has(address, port):
             return await self._machine.dial(address, port)
-        if address in self._own or ipaddress.ip_address(address).is_loopback:
-            address = "::1" if ":" in address else "127.0.0.1"
         return await self._dialer.dial(address, port)
 
     def _accept(self, listener: socket.socket) -> None:

@@ -29,10 +29,13 @@ class Pool:
         """Make a socket of the sandbox, as `socket.socket(family, kind)` makes one of this machine. Raises OSError."""
         assert kind == socket.SOCK_STREAM
         stock = self._stock[family]
-        if len(stock) < POOL_SIZE // 2 and not self._wished[family]:
-            self._wish(family)
-        while not stock:
-            self._collect()
+        try:
+            if len(stock) < POOL_SIZE // 2 and not self._wished[family]:
+                self._wish(family)
+            while not stock:
+                self._collect()
+        except OSError as error:
+            raise OSError(errno.ECONNREFUSED, "the local process has ended") from error
         return stock.popleft()
 
     def close(self) -> None:
@@ -48,7 +51,7 @@ class Pool:
     def _collect(self) -> None:
         said, descriptors, _, _ = socket.recv_fds(self._sock, 1, POOL_SIZE)
         if not said:
-            raise OSError(errno.ECONNREFUSED, "the local process has ended")
+            raise BrokenPipeError
         family = _FAMILIES[said]
         self._wished[family] -= 1
         self._stock[family].extend(socket.socket(fileno=number) for number in descriptors)

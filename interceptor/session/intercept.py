@@ -7,7 +7,7 @@ else) leads through the same undo; if this process dies instead, the agents in t
 from __future__ import annotations
 
 import asyncio
-import os
+import socket
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -16,8 +16,7 @@ from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
-from interceptor.sandbox.environment import compose, for_file, write_env_file
-from interceptor.sandbox.process import run_command
+from interceptor.sandbox.environment import for_file, write_env_file
 from interceptor.sandbox.proxy import Proxy
 from interceptor.session import setup
 from interceptor.session.access import open_cluster
@@ -26,16 +25,19 @@ from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import Exchange
 from interceptor.session.gone import explain
 from interceptor.session.history import allow_forgetting
+from interceptor.session.home import Wanted, open_home
 from interceptor.session.keeper import Keeper, Stage
-from interceptor.session.localside import addresses_of, until_listening
+from interceptor.session.localside import addresses_of, is_loopback, until_listening
 from interceptor.session.options import InterceptOptions
 from interceptor.session.others import Others
 from interceptor.session.plan import Plan, describe, details_of, dry_run, look
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
+from interceptor.session.takeover import Confirm, take_over
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo
 from interceptor.tunnel.aio import AsyncioPoller
+from interceptor.tunnel.dial import Make
 from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import apply_swap
 from interceptor.workload.lease import HeldLease
@@ -45,14 +47,17 @@ from interceptor.workload.trouble import watch_for_trouble
 ROLLOUT_TIME = 300.0  # seconds for a rollout, before ours or ours
 
 
-async def intercept(options: InterceptOptions, teller: Teller) -> int:
+async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm | None = None) -> int:
     """Run one intercept and return the exit status: COMMAND's, or 0 for a dry run.
 
-    Without COMMAND it serves until cancelled. Raises InterceptorError for everything a person can mend.
+    Without COMMAND it serves until cancelled. `confirm` asks the person, where there is one. Raises InterceptorError for
+    everything a person can mend.
     """
     client = open_cluster(options.access)
     began = time.monotonic()
     async with client as cluster:
+        if options.take_over and not options.dry_run:
+            await take_over(cluster, options.target, options.take_over, teller, confirm)
         with teller.busy(f"looking at {options.target}"):
             plan = await look(cluster, options)
         details = details_of(plan)
@@ -156,11 +161,18 @@ class _Session:
             try:
                 with self._teller.busy("waiting for the first agent"):
                     environ = await self._environment(pods, tunnels, proxy)
-                watchers.append(group.create_task(self._get_ready(pods, tunnels, watchers[1]), name="get ready"))
                 if not self._options.command:
-                    await asyncio.get_running_loop().create_future()
-                with self._teller.shared():
-                    status = await run_command(self._options.command, environ)
+                    await self._get_ready(pods, tunnels, watchers[1])  # until cancelled
+                ports = tuple({number for port in plan.ports for number in (port.pod, port.local)})
+                wanted = Wanted(self._options.command, environ, ports)
+                async with open_home(self._options.home, wanted, tunnels, proxy, self._teller) as home:
+                    make: Make = socket.socket
+                    if home.pool is not None and is_loopback(self._options.to_host):
+                        make = home.pool.take
+                        local.enter(make)
+                    ready = self._get_ready(pods, tunnels, watchers[1], make)
+                    watchers.append(group.create_task(ready, name="get ready"))
+                    status = await home.run()
             finally:
                 for watcher in watchers:
                     watcher.cancel()
@@ -175,7 +187,7 @@ class _Session:
         keeper.enter(Stage.HELD)
 
     async def _environment(self, pods: Pods, tunnels: Tunnels, proxy: Proxy) -> dict[str, str]:
-        """COMMAND's environment: the container's, this program's own where it must be, and the way out."""
+        """The container's environment, and the way out told to whoever starts a process."""
         agent: dict[str, str] | None = None
         while agent is None:
             await pods.until(lambda: bool(tunnels.live))
@@ -194,12 +206,14 @@ class _Session:
                 details={"http_proxy": address.http, "socks_proxy": address.socks},
             )
         )
-        return compose(pod, os.environ, address)
+        return pod
 
-    async def _get_ready(self, pods: Pods, tunnels: Tunnels, trouble: asyncio.Task[None]) -> None:
+    async def _get_ready(
+        self, pods: Pods, tunnels: Tunnels, trouble: asyncio.Task[None], make: Make = socket.socket
+    ) -> None:
         """Let callers come once the local process listens; say ready when a probe went through every agent."""
         plan, began = self._plan, time.monotonic()
-        await until_listening(plan.ports, self._options.to_host, self._options.hold, self._teller)
+        await until_listening(plan.ports, self._options.to_host, self._options.hold, self._teller, make)
         await tunnels.arm()
         with self._teller.busy("waiting for the rollout"):
             assert self._exchange is not None

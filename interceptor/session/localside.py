@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import socket
 from collections.abc import Sequence
 
 from interceptor.errors import InterceptorError
 from interceptor.session.events import Event, Teller
-from interceptor.tunnel.dial import Address
+from interceptor.tunnel.dial import Address, Make
 from interceptor.workload.ports import PortMap
 
 LOOK_EVERY = 0.05
@@ -25,12 +27,22 @@ async def addresses_of(ports: Sequence[PortMap], host: str) -> dict[int, list[Ad
     return {port.pod: [(family, (str(at[0]), port.local)) for family, _, _, _, at in found] for port in ports}
 
 
-async def until_listening(ports: Sequence[PortMap], host: str, seconds: float, teller: Teller) -> None:
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` names the loopback, which a sandbox has one of its own of."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def until_listening(
+    ports: Sequence[PortMap], host: str, seconds: float, teller: Teller, make: Make = socket.socket
+) -> None:
     """Return when every local port accepts, or after `seconds`: until then the cluster's own pods go on serving."""
     loop = asyncio.get_running_loop()
     began, told = loop.time(), False
     for port in ports:
-        while not await _accepts(host, port.local):
+        while not await _accepts(host, port.local, make):
             waited = loop.time() - began
             if waited > seconds:
                 return
@@ -41,10 +53,14 @@ async def until_listening(ports: Sequence[PortMap], host: str, seconds: float, t
             await asyncio.sleep(LOOK_EVERY)
 
 
-async def _accepts(host: str, port: int) -> bool:
+async def _accepts(host: str, port: int, make: Make) -> bool:
+    loop = asyncio.get_running_loop()
     try:
-        _, writer = await asyncio.open_connection(host, port)
+        for family, _, _, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with contextlib.suppress(OSError), make(family, socket.SOCK_STREAM) as sock:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, address)
+                return True
     except OSError:
         return False
-    writer.close()
-    return True
+    return False

@@ -161,13 +161,14 @@ class Tunnels:
                     return dict((await agent.tunnel.ask("environment"))["environ"])
         return None
 
-    async def network(self) -> dict[str, Any] | None:
-        """An agent's pod's place in its network; None where no tunnel stays up long enough to ask."""
-        for agent in self.live:
-            if agent.tunnel is not None:
-                with contextlib.suppress(TunnelLost):  # told as lost by its keeper; the next may answer
-                    return await agent.tunnel.ask("network")
-        return None
+    async def network(self) -> dict[str, Any]:
+        """An agent's pod's place in its network, as soon as one is connected."""
+        while True:
+            await self._pods.until(lambda: bool(self.live))
+            for agent in self.live:
+                if agent.tunnel is not None:
+                    with contextlib.suppress(TunnelLost):  # told as lost by its keeper; the next may answer
+                        return await agent.tunnel.ask("network")
 
     def goodbye(self) -> None:
         """The session is over and everything is restored: no agent has to act."""

@@ -8,6 +8,8 @@ TCP by itself where an answer is cut off.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import secrets
 import struct
 from collections.abc import Callable
@@ -85,6 +87,10 @@ class Resolver:
 
 
 def servers(resolv: str) -> tuple[str, ...]:
-    """The name servers of a resolv.conf."""
-    lines = (line.split() for line in resolv.splitlines())
-    return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
+    """The name servers of a resolv.conf, spelled as the kernel spells addresses."""
+    found = []
+    for words in (line.split() for line in resolv.splitlines()):
+        if len(words) > 1 and words[0] == "nameserver":
+            with contextlib.suppress(ValueError):  # a line that the pod's resolver passes over too
+                found.append(str(ipaddress.ip_address(words[1])))
+    return tuple(found)
