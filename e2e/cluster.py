@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from e2e.kubectl import Kubectl
@@ -64,6 +65,17 @@ class Cluster:
         elif self._ours:
             run("kind", "delete", "cluster", "--name", self._kind)
             shutil.rmtree(self.kubeconfig.parent)
+
+    def restart(self, part: str, seconds: int) -> None:
+        """Stop a part of the control plane and start it again later; returns when the API server is ready again."""
+        if not self.beside:
+            raise Unavailable("this cluster's control plane is not ours to stop")
+        run(BESIDE, "restart", part, str(seconds))
+        deadline = time.monotonic() + 60
+        while self.kubectl("get", "--raw", "/readyz", check=False) != "ok":
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the API server is not ready after {part} was restarted")
+            time.sleep(0.2)
 
     # --- images ---
 

@@ -1,37 +1,80 @@
 """What must be the same before and after: the objects of a namespace, and what a run left on this machine."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from e2e.kubectl import Kubectl
+from e2e.api import Api
 
 Object = dict[str, Any]
 KINDS = (
-    "deployments,statefulsets,daemonsets,jobs,cronjobs,services,secrets,configmaps,roles,rolebindings,"
-    "serviceaccounts,leases,endpointslices,networkpolicies,poddisruptionbudgets"
+    ("v1", "configmaps"),
+    ("v1", "endpoints"),
+    ("v1", "pods"),
+    ("v1", "secrets"),
+    ("v1", "serviceaccounts"),
+    ("v1", "services"),
+    ("apps/v1", "controllerrevisions"),
+    ("apps/v1", "daemonsets"),
+    ("apps/v1", "deployments"),
+    ("apps/v1", "replicasets"),
+    ("apps/v1", "statefulsets"),
+    ("autoscaling/v2", "horizontalpodautoscalers"),
+    ("batch/v1", "cronjobs"),
+    ("batch/v1", "jobs"),
+    ("coordination.k8s.io/v1", "leases"),
+    ("discovery.k8s.io/v1", "endpointslices"),
+    ("networking.k8s.io/v1", "networkpolicies"),
+    ("policy/v1", "poddisruptionbudgets"),
+    ("rbac.authorization.k8s.io/v1", "rolebindings"),
+    ("rbac.authorization.k8s.io/v1", "roles"),
 )
 MOVING = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
-COUNTED = "deployment.kubernetes.io/revision"  # the cluster's own counter of rollouts
+COUNTED = ("deployment.kubernetes.io/revision", "endpoints.kubernetes.io/last-change-trigger-time")
+TOKEN_VOLUME = re.compile(r"kube-api-access-\w+")  # of a bare pod made anew
+GIVEN = ("nodeName", "serviceAccount", "tolerations", "volumes")  # of a bare pod: written by admission and scheduler
 
 
 def still(found: Object) -> Object:
     """An object without what the cluster itself counts up: exactly what somebody wrote."""
     if found["kind"] == "EndpointSlice":  # addresses come and go with pods; the ports are promised
         return {"ports": found.get("ports")}
+    if found["kind"] == "Endpoints":
+        return {"ports": [part.get("ports") for part in found.get("subsets") or ()]}
     metadata = {k: v for k, v in found["metadata"].items() if k not in MOVING}
-    metadata["annotations"] = {k: v for k, v in metadata.get("annotations", {}).items() if k != COUNTED}
+    metadata["annotations"] = {k: v for k, v in metadata.get("annotations", {}).items() if k not in COUNTED}
     return {**{k: v for k, v in found.items() if k != "status"}, "metadata": metadata}
 
 
-def fingerprint(kubectl: Kubectl) -> dict[str, str]:
+def counts(found: Object) -> bool:
+    """Whether an object is somebody's: pods of a workload come and go, and so do the harness's own (no label)."""
+    return found["kind"] != "Pod" or (bool(found["metadata"].get("labels")) and not controlled(found))
+
+
+def controlled(found: Object) -> bool:
+    return any(owner.get("controller") for owner in found["metadata"].get("ownerReferences", ()))
+
+
+def text_of(found: Object) -> str:
+    # A rollout's history counts too, but its numbers are the cluster's own: its name is the template's hash.
+    if found["kind"] in {"ReplicaSet", "ControllerRevision"} and controlled(found):
+        return ""
+    content = still(found)
+    if found["kind"] == "Pod":
+        content["spec"] = {k: v for k, v in content["spec"].items() if k not in GIVEN}
+    return TOKEN_VOLUME.sub("kube-api-access", json.dumps(content, sort_keys=True, indent=1))
+
+
+def fingerprint(api: Api, namespace: str) -> dict[str, str]:
     """Every object of the namespace by kind and name, as text that is equal only if all of it is."""
-    objects = {
-        f"{found['kind']}/{found['metadata']['name']}": json.dumps(still(found), sort_keys=True, indent=1)
-        for found in kubectl.items(KINDS)
-    }
-    # A rollout's history counts too, but a ReplicaSet's numbers are the cluster's own: its name is the template's hash.
-    return objects | {f"ReplicaSet/{found['metadata']['name']}": "" for found in kubectl.items("replicasets")}
+    found = [one for group, plural in KINDS for one in api.items(group, plural, namespace)]
+    return {f"{one['kind']}/{one['metadata']['name']}": text_of(one) for one in found if counts(one)}
+
+
+def without_history(objects: dict[str, str], before: dict[str, str]) -> dict[str, str]:
+    """Leave out ReplicaSets that were not there before."""
+    return {k: v for k, v in objects.items() if k in before or not k.startswith("ReplicaSet/")}
 
 
 def difference(before: dict[str, str], after: dict[str, str]) -> str:
@@ -60,3 +103,29 @@ def marked(marker: str) -> dict[int, str]:
         except OSError:
             continue  # it ended meanwhile, or is not ours to read
     return found
+
+
+def machine(*folders: Path) -> dict[str, str]:
+    """Of this machine: the files below `folders`, network links, routes and mounts.
+
+    Sockets are their processes' (`marked`). What a cluster on the same machine does for its pods is left out.
+    """
+    found = {f"file {path}": "" for folder in folders for path in folder.rglob("*")}
+    found |= {f"link {link.name}": "" for link in Path("/sys/class/net").glob("*") if not _of_a_pod(link.name)}
+    for table in ("route", "ipv6_route"):
+        lines = Path(f"/proc/net/{table}").read_text().splitlines() if Path(f"/proc/net/{table}").exists() else []
+        for fields in (line.split() for line in lines):
+            interface = fields[0] if table == "route" else fields[-1]
+            # Without the counters of uses, which move.
+            rest = [fields[n] for n in ((1, 2, 7) if table == "route" else (0, 1, 4))]
+            if not _of_a_pod(interface):
+                found[f"{table} {interface} {' '.join(rest)}"] = ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        target = line.split()[4]
+        if not target.startswith(("/var/lib/", "/run/", "/tmp/")) and "/run/" not in target:
+            found[f"mount {target}"] = ""
+    return found
+
+
+def _of_a_pod(interface: str) -> bool:
+    return interface.startswith(("veth", "cni", "cali", "lxc"))

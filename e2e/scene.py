@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from e2e import manifests
+from e2e.api import Api, Credentials
 from e2e.cluster import Cluster
-from e2e.fingerprint import difference, fingerprint, marked
+from e2e.fingerprint import difference, fingerprint, machine, marked, without_history
 from e2e.intercept import Intercept
 from e2e.kubectl import Kubectl, Object
 from e2e.link import Link
@@ -32,7 +33,11 @@ class Scene:
         self.image = image
         self.folder = folder
         self.marker = f"E2E_RUN={self.namespace}"
+        self.homes = (folder / "home", folder / "tmp")  # of the developer whom a test plays
+        for home in self.homes:
+            home.mkdir()
         self.stack = ExitStack()
+        self.api = self.stack.enter_context(Api(Credentials(kubectl)))
 
     def measured(self, text: str) -> None:
         """Have a number told at the end of the run."""
@@ -92,9 +97,7 @@ class Scene:
 
     def environment(self, **more: str) -> dict[str, str]:
         """A developer's environment: only this cluster, a home and a temporary folder of its own, and our marker."""
-        home, temporary = self.folder / "home", self.folder / "tmp"
-        for folder in (home, temporary):
-            folder.mkdir(exist_ok=True)
+        home, temporary = self.homes
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TERM", "VIRTUAL_ENV", "USER")}
         return {
             **kept, "HOME": str(home), "TMPDIR": str(temporary), "KUBECONFIG": str(self.kubectl.kubeconfig),
@@ -128,18 +131,20 @@ class Scene:
     # --- before and after ---
 
     def fingerprint(self) -> dict[str, str]:
-        return fingerprint(self.kubectl)
+        return fingerprint(self.api, self.namespace)
 
     def expect_same(self, before: dict[str, str], within: float = 15, *, history: bool = True) -> float:
         """All objects are as they were; the seconds until then (the cluster's garbage collector takes its time).
 
-        Without `history` a new ReplicaSet may stay: agents that heal alone may not delete one.
+        Without `history` a new ReplicaSet may stay: of a client that died before it could name it to the agents.
         """
         started = time.monotonic()
-        while told := difference(before, {
-            name: text for name, text in self.fingerprint().items()
-            if history or name in before or not name.startswith("ReplicaSet/")
-        }):  # fmt: skip
+
+        def now() -> dict[str, str]:
+            found = self.fingerprint()
+            return found if history else without_history(found, before)
+
+        while told := difference(before, now()):
             if time.monotonic() - started > within:
                 raise AssertionError(f"left behind after {within:g} s:\n{told}")
             time.sleep(0.3)
@@ -152,16 +157,18 @@ class Scene:
             if time.monotonic() > deadline:
                 raise AssertionError(f"still running: {left}")
             time.sleep(0.1)
-        temporary = self.folder / "tmp"
-        assert not temporary.exists() or not list(temporary.iterdir()), list(temporary.iterdir())
+        left_files = list(self.homes[1].iterdir())
+        assert not left_files, left_files
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """What happens inside leaves the namespace and this machine as they were."""
-        before = self.fingerprint()
+        before, here = self.fingerprint(), machine(*self.homes)
         yield
         self.expect_same(before)
         self.expect_nothing_here()
+        told = difference(here, machine(*self.homes))
+        assert not told, f"left on this machine:\n{told}"
 
 
 def free_port() -> int:

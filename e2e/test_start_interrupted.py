@@ -1,11 +1,10 @@
-"""Every moment of the start can be the last: Ctrl-C undoes it at once, SIGKILL leaves it to the cluster."""
+"""Every moment of the start can be the last: Ctrl-C undoes it at once. (SIGKILL: `test_killed_anywhere`.)"""
 
 import signal
 import time
 
 import pytest
 
-from e2e.process import Process
 from e2e.scene import Scene
 
 MOMENTS = ("planned", "swapped", "connected")
@@ -39,33 +38,6 @@ def test_interrupted_at_any_time(scene: Scene) -> None:
         assert intercept.stop() in (130, -signal.SIGINT), f"after {delay:.2f} s\n{intercept.transcript()}"
         scene.expect_same(before)
     scene.expect_nothing_here()
-
-
-@pytest.mark.parametrize("event", MOMENTS)
-def test_killed_after(scene: Scene, event: str) -> None:
-    """SIGKILL before the first agent is connected: the agents, or the session object's own deadline, undo it."""
-    scene.echo()
-    before = scene.fingerprint()
-    local = scene.local()
-    intercept = scene.intercept("deploy/echo", "--port", f"{local.port}:8080")
-    intercept.wait_for(event)
-    killed = time.time()
-    intercept.send(signal.SIGKILL)
-    scene.expect_same(before, within=90, history=False)
-    scene.measured(f"killed after {event}: as before in {time.time() - killed:.1f} s")
-
-
-def test_killed_before_swap(scene: Scene) -> None:
-    """No agent lives yet: the session object ends at its own deadline and takes everything along."""
-    scene.echo()
-    before = scene.fingerprint()
-    jobs = scene.stack.enter_context(Process([*scene.kubectl.argv, "get", "jobs", "-w", "-o", "name"]))
-    intercept = scene.intercept("deploy/echo", "--port", "8080")
-    jobs.wait_line(lambda line: line.text.startswith("job"), 20, "session object")
-    intercept.send(signal.SIGKILL)
-    killed = time.time()
-    scene.expect_same(before, within=90, history=False)
-    scene.measured(f"killed with the session object made: as before in {time.time() - killed:.1f} s")
 
 
 def test_terminated_while_held(scene: Scene) -> None:

@@ -1,0 +1,39 @@
+"""The cluster's own parts stop for a while: the session resumes, nobody took it for dead, and its end is in order."""
+
+import time
+
+import pytest
+
+from e2e.load import Load
+from e2e.scene import Scene
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("part", "seconds"), [("kube-apiserver", 20), ("etcd", 5)])
+def test_stopped_part_is_waited_for(scene: Scene, part: str, seconds: int) -> None:
+    """Longer than a Lease lasts: but while no agent can read it, its silence counts for nothing."""
+    if not scene.cluster.beside:
+        pytest.skip("this cluster's control plane is not ours to stop")
+    scene.echo()
+    load = scene.load(rate=5)
+    local = scene.local()
+    with scene.unchanged():
+        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
+        load.wait_steady("LOCAL")
+        (pod,) = scene.kubectl.pods()
+        stopped = time.time()
+        scene.cluster.restart(part, seconds)
+        back = time.time()
+        # The log came through the API server: it is read anew, from its beginning.
+        again = scene.stack.enter_context(Load(scene.kubectl, scene.image, "http://echo", 5))
+        first = again.wait_for("LOCAL", after=stopped + seconds, timeout=60)
+        scene.measured(f"{part} away for {back - stopped:.1f} s: served again {first.end - back:+.1f} s after it")
+        again.wait_steady("LOCAL")
+        assert intercept.status is None, intercept.transcript()
+        (same,) = scene.kubectl.pods()
+        assert same["metadata"]["uid"] == pod["metadata"]["uid"]
+        assert intercept.stop() == 130, intercept.transcript()
+    report = again.finish()
+    assert "CLUSTER" not in report.between(stopped, first.end).words(), report.told()
+    # Who waited longer than `--hold` has read why.
+    assert all(one.status == 503 and "not connected" in one.text for one in report.failed), report.failed[:3]

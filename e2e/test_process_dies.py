@@ -1,0 +1,56 @@
+"""The local process crashes, comes back and hangs: callers get an answer or a reason, the pod stays as it is."""
+
+import signal
+import time
+
+from e2e.scene import Scene
+
+HOLD = 2
+
+
+def test_process_crashes_and_returns(scene: Scene) -> None:
+    """Callers wait for `--hold`, then read why; those of the last moments get the new process."""
+    scene.echo()
+    load = scene.load(rate=5)
+    local = scene.local()
+    with scene.unchanged():
+        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", "--hold", str(HOLD))
+        load.wait_steady("LOCAL")
+        died = time.time()
+        local.send(signal.SIGKILL)
+        local.wait(10)
+        load.run_for(HOLD + 2)
+        refused = [one for one in load.answers if one.at > died + 0.5 and one.status != 200]
+        assert refused, load.answers[-5:]
+        assert {one.status for one in refused} == {503}, refused[:3]
+        assert all(HOLD * 900 <= one.ms <= HOLD * 1000 + 1500 for one in refused), refused[:3]
+        assert all(f"nothing listens on 127.0.0.1:{local.port}" in one.text for one in refused), refused[:3]
+        returned = time.time()
+        scene.local("AGAIN", local.port)
+        back = load.wait_for("AGAIN", after=died)
+        scene.measured(f"the new process answered {back.end - returned:.1f} s after its start")
+        load.wait_steady("AGAIN")
+        assert scene.kubectl.restarts() == 0
+        assert intercept.stop() == 130, intercept.transcript()
+
+
+def test_process_hangs(scene: Scene) -> None:
+    """It accepts and says nothing, as at a breakpoint: callers wait, the pod stays ready, and then all is answered."""
+    scene.echo()
+    load = scene.load(rate=5)
+    local = scene.local()
+    with scene.unchanged():
+        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
+        load.wait_steady("LOCAL")
+        hung = time.time()
+        local.send(signal.SIGSTOP)
+        load.run_for(5)
+        (pod,) = scene.kubectl.pods()
+        assert pod["status"]["containerStatuses"][0]["ready"]
+        local.send(signal.SIGCONT)
+        load.wait_steady("LOCAL")
+        woken = time.time()
+        assert scene.kubectl.restarts() == 0
+        assert intercept.stop() == 130, intercept.transcript()
+    report = load.finish()
+    assert report.between(hung, woken).words() == {"LOCAL"}, report.told()
