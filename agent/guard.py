@@ -33,14 +33,13 @@ class Outcome(Enum):
     UNSEEN = auto()
     ENDED = auto()  # the Lease is gone
     RESTORED = auto()  # the swap is gone
-    NOT_OURS = auto()
 
 
 class Look(NamedTuple):
     """One look at the Lease."""
 
     outcome: Outcome
-    text: str = ""  # renewTime, or the reason
+    text: str = ""  # holder and renewTime, or the reason
     lasts: float = 0.0
 
 
@@ -102,6 +101,12 @@ class Guard:
                 # lives and is about to delete them itself: then it finds them gone.
                 return Look(Outcome.RESTORED)
             spec = self._api.get(self._config.lease).get("spec") or {}
+            holder = str(spec.get("holderIdentity", ""))
+            if not holder.endswith("/" + self._config.session):
+                # Somebody takes the workload over: they restore it first. Should they die before they have, we do.
+                say("another session holds the workload")
+                if not self._swapped():
+                    return Look(Outcome.RESTORED)
         except ApiError as error:
             if error.status == 404:
                 return Look(Outcome.ENDED, "the session's Lease is gone")
@@ -110,10 +115,8 @@ class Guard:
         except OSError as error:
             say(f"the API server can't be reached: {error}")
             return Look(Outcome.UNSEEN)
-        if not str(spec.get("holderIdentity", "")).endswith("/" + self._config.session):
-            return Look(Outcome.NOT_OURS)
         lasts = float(spec.get("leaseDurationSeconds") or self._config.silent_after)
-        return Look(Outcome.HELD, str(spec.get("renewTime")), lasts)
+        return Look(Outcome.HELD, f"{holder} {spec.get('renewTime')}", lasts)
 
     def _looked(self, look: Look | None, error: Exception | None) -> None:
         self._looking = False
@@ -122,10 +125,7 @@ class Guard:
         assert look is not None
         if not self._watchdog.watching:
             return
-        if look.outcome is Outcome.NOT_OURS:
-            say("another session holds the workload: nothing to restore here")
-            self._watchdog.retire()
-        elif look.outcome is Outcome.RESTORED:
+        if look.outcome is Outcome.RESTORED:
             self._restored("the workload is restored already")
         elif look.outcome is Outcome.ENDED:
             self._restore(look.text)

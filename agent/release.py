@@ -119,7 +119,7 @@ def pods_of(items: list[dict[str, Any]], session: str) -> Pods:
         if whose == session:
             agents = agents or not ending
             history.update(_replica_sets(metadata))
-        elif whose is None and not ending and _ready(pod):
+        elif not ending and _ready(pod):  # the app's own, or by now somebody else's
             serving.append(pod["status"]["podIP"])
     return Pods(sorted(serving), agents, history)
 

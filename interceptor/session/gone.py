@@ -16,6 +16,7 @@ from interceptor.kube.resources import JOBS, LEASES, Resource
 from interceptor.session.plan import Plan
 from interceptor.swap import record_of
 from interceptor.workload import objects
+from interceptor.workload.lease import TakenOver
 
 LOOK_WITHIN = 2.0  # seconds; whoever waits for the reason waits for the end
 _AGAIN = "to intercept again, run the same command"
@@ -23,7 +24,7 @@ _AGAIN = "to intercept again, run the same command"
 
 async def explain(cluster: Cluster, plan: Plan, error: Exception) -> Exception:
     """What happened, where one of the session's objects is gone; else the error as it is."""
-    if not isinstance(error, InterceptorError):
+    if not isinstance(error, InterceptorError) or isinstance(error, TakenOver):
         return error
     try:
         async with asyncio.timeout(LOOK_WITHIN):

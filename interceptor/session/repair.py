@@ -49,7 +49,7 @@ async def repair(wanted: str, typed: Access, teller: Teller, *, force: bool = Fa
             return 0
         if holding.taker is not None and not force:
             raise life.AlreadyIntercepted(holding.taker, hint=_FORCE)
-        await _restore(cluster, holding, teller, force)
+        await end(cluster, holding, teller, force=force)
         return 0
 
 
@@ -68,7 +68,7 @@ async def repair_all(typed: Access, teller: Teller, *, everywhere: bool = False,
         async def one(holding: Holding) -> InterceptorError | None:
             async with gate:
                 try:
-                    await _restore(cluster, holding, teller, force)
+                    await end(cluster, holding, teller, force=force)
                 except InterceptorError as error:
                     teller.tell(Event("note", f"{holding.namespace}: {error}"))
                     return error
@@ -83,8 +83,8 @@ async def repair_all(typed: Access, teller: Teller, *, everywhere: bool = False,
         return 0
 
 
-async def _restore(cluster: Cluster, holding: Holding, teller: Teller, force: bool) -> None:
-    """Put back one workload and remove its session."""
+async def end(cluster: Cluster, holding: Holding, teller: Teller, *, force: bool) -> None:
+    """Put back one workload and remove its session. Raises StillHeld."""
     began = time.monotonic()
     if holding.alive and not force:
         raise StillHeld(holding)

@@ -33,10 +33,15 @@ _RENEW_EVERY = 1.0
 _RENEW_EVERY_AT_START = START_SECONDS / 4
 _RENEW_WITHIN = 3.0  # a request that hangs must not keep the next from getting through
 _LOOK_EVERY = 0.5
+_RELEASE_ATTEMPTS = 5
 
 
 class LostLease(InterceptorError):
     """The lock is no longer ours: the agents undid the swap, or somebody else removed or took it."""
+
+
+class TakenOver(LostLease):
+    """Somebody else has the lock now."""
 
 
 class HeldLease:
@@ -95,12 +100,61 @@ class HeldLease:
         except NotFound as error:
             raise LostLease(f"the lease {self._names.lease} was removed") from error
         except Invalid as error:
-            raise LostLease(f"the lease {self._names.lease} was taken by somebody else") from error
+            raise await self._taken() from error
+
+    async def _taken(self) -> LostLease:
+        """Who has it, and says so to its former holder."""
+        try:
+            found = await self._cluster.get(resources.LEASES, self._names.namespace, self._names.lease)
+        except NotFound:
+            return LostLease(f"the lease {self._names.lease} was removed")
+        title = self._names.ref.title
+        return TakenOver(f"{holder_of(found)} took {title} over", hint="talk to them, or choose another workload")
 
     async def release(self) -> None:
-        """Give the lock back, if it is still ours."""
-        with suppress(NotFound, Conflict):  # Conflict: the name is somebody else's by now
-            await self._cluster.delete(resources.LEASES, self._names.namespace, self._names.lease, uid=self._uid)
+        """Give the lock back, if it is still ours: somebody may have taken it over, under the same uid even."""
+        for _ in range(_RELEASE_ATTEMPTS):
+            with suppress(Conflict):  # renewed in between, by us or by its next holder: look again
+                try:
+                    found = await self._cluster.get(resources.LEASES, self._names.namespace, self._names.lease)
+                    metadata = found["metadata"]
+                    if (metadata["uid"], found["spec"].get("holderIdentity")) == (self._uid, self._holder):
+                        await self._delete(metadata["resourceVersion"])
+                except NotFound:
+                    pass
+                return
+
+    async def _delete(self, version: str) -> None:
+        names = self._names
+        await self._cluster.delete(resources.LEASES, names.namespace, names.lease, uid=self._uid, version=version)
+
+
+async def take(cluster: Cluster, names: SessionNames, owner: Object, holder: str, found: Object) -> HeldLease:
+    """Take the lock from the holder whom `found` names. Raises AlreadyIntercepted when it has changed hands meanwhile.
+
+    The test on the holder is what makes one of two who try at once the winner: the other's fails.
+    """
+    now = micro_time(datetime.now(UTC))
+    body = lease_body(names, owner, holder, datetime.now(UTC), START_SECONDS)
+    transitions = int(found["spec"].get("leaseTransitions") or 0) + 1
+    spec = {**body["spec"], "leaseTransitions": transitions, "acquireTime": now, "renewTime": now}
+    metadata = {"labels": body["metadata"]["labels"], "ownerReferences": body["metadata"]["ownerReferences"]}
+    test = ("/spec/holderIdentity", found["spec"].get("holderIdentity"))
+    if test[1] is None:  # nobody's: then it must be the very state that we saw
+        test = ("/metadata/resourceVersion", found["metadata"]["resourceVersion"])
+    patch: list[dict[str, object]] = [
+        {"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]},
+        {"op": "test", "path": test[0], "value": test[1]},
+        {"op": "add", "path": "/spec", "value": spec},
+        *({"op": "add", "path": f"/metadata/{key}", "value": value} for key, value in metadata.items()),
+    ]
+    try:
+        taken = await cluster.patch(resources.LEASES, names.namespace, names.lease, patch)
+    except NotFound:
+        return await acquire(cluster, names, owner, holder)
+    except Invalid as error:
+        raise AlreadyIntercepted(await cluster.get(resources.LEASES, names.namespace, names.lease)) from error
+    return HeldLease(cluster, names, taken)
 
 
 async def acquire(
@@ -152,5 +206,8 @@ async def _until_free(cluster: Cluster, names: SessionNames, waiting: Callable[[
             waiting(
                 f"{holder_of(found)} held {names.workload} and is silent; waiting up to {seconds:.0f} s for its end"
             )
-    with suppress(NotFound, Conflict):
-        await cluster.delete(resources.LEASES, names.namespace, names.lease, uid=found["metadata"]["uid"])
+    metadata = found["metadata"]
+    with suppress(NotFound, Conflict):  # Conflict: it came back to life, or somebody took it over
+        await cluster.delete(
+            resources.LEASES, names.namespace, names.lease, uid=metadata["uid"], version=metadata["resourceVersion"]
+        )

@@ -105,15 +105,29 @@ async def test_gone_lease_ends_session(tmp_path: Path) -> None:
         assert "the session's Lease is gone: restoring the workload" in agent.words
 
 
-async def test_other_holder_is_left_alone(tmp_path: Path) -> None:
+async def test_other_holder_is_waited_for(tmp_path: Path) -> None:
+    """Who takes the workload over restores it first; one who dies before that has it restored by us."""
     api = ApiServer()
     assert api.lease is not None
     api.lease["spec"]["holderIdentity"] = "bob@desk/orders-zzzzz"
     async with guarded(tmp_path, api) as agent:
         await agent.says("another session holds the workload")
-        await asyncio.sleep(1)
+        for count in range(8):
+            api.renew(f"t{count}")
+            await asyncio.sleep(0.25)
         assert not api.restored
-        assert api.job
+        await until(lambda: api.restored)
+
+
+async def test_taken_workload_is_released(tmp_path: Path) -> None:
+    """Its new holder has taken our swap back: what is left of us goes."""
+    api = ApiServer()
+    assert api.lease is not None
+    api.lease["spec"]["holderIdentity"] = "bob@desk/orders-zzzzz"
+    api.deployment = api.original
+    async with guarded(tmp_path, api):
+        await until(lambda: not api.job, 30)
+        assert api.restored
 
 
 @pytest.mark.slow
@@ -158,7 +172,7 @@ async def test_callers_go_to_restored_pods(tmp_path: Path) -> None:
     """Then the session object goes, with all it owns."""
     stand_in = loopback()
     api = ApiServer()
-    async with guarded(tmp_path, api) as agent, serving(host=stand_in, port=APP):
+    async with guarded(tmp_path, api, hold=30.0) as agent, serving(host=stand_in, port=APP):
         await lose_client(agent)
         async with asyncio.TaskGroup() as group:
             answer = group.create_task(call(agent.bind, APP), name="call")
