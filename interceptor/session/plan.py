@@ -14,6 +14,7 @@ from interceptor.kube import Cluster, Forbidden
 from interceptor.kube.resources import SERVICES
 from interceptor.session.options import InterceptOptions
 from interceptor.swap import SwapPlan
+from interceptor.swap.exchange import by_hand
 from interceptor.workload import objects, preflight, rights, shapes, target
 from interceptor.workload.change import swap_patch
 from interceptor.workload.inspect import PodFacts, inspect
@@ -70,7 +71,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     kind, ref = kind_of(workload), ref_of(workload, namespace)
     async with asyncio.TaskGroup() as group:
         services = group.create_task(_services(cluster, namespace), name="read services")
-        wanted = rights.needed(kind, name, guard=options.guard)
+        wanted = rights.needed(kind, name, guard=options.guard, by_hand=by_hand(workload))
         lacking = group.create_task(rights.missing(cluster, namespace, wanted), name="read rights")
         around = group.create_task(preflight.look(cluster, namespace), name="look around")
         facts = group.create_task(inspect(cluster, ref, workload, container), name="ask the container")

@@ -43,14 +43,17 @@ class Right:
         return f"{self.verb} {self.resource.title(self.subresource or None)}"
 
 
-def needed(kind: Kind, name: str = "", *, guard: bool = True, exec_in_pod: bool = True) -> list[Right]:
+def needed(
+    kind: Kind, name: str = "", *, guard: bool = True, exec_in_pod: bool = True, by_hand: bool = True
+) -> list[Right]:
     """Everything that one intercept calls (also `restore` and `status` of it), in the order of its steps.
 
-    With a name only that workload's, as far as RBAC can tell by names.
+    With a name only that workload's, as far as RBAC can tell by names. Without `by_hand` it is known that a controller
+    exchanges the pods: of a DaemonSet only the object tells.
     """
     rights = [
         *_carrier(kind, name),
-        *_exchange(kind),
+        *_exchange(kind, by_hand),
         *_all("get list watch", resources.PODS),
         # Older API servers ask for `get` to upgrade to a WebSocket, those from 1.35 on for `create`.
         *_all("get create", resources.PODS, "portforward"),
@@ -86,6 +89,23 @@ def needed(kind: Kind, name: str = "", *, guard: bool = True, exec_in_pod: bool 
     return rights
 
 
+def needed_beside(kind: Kind, name: str = "", *, claims: bool = True) -> list[Right]:
+    """Everything that one `run` calls: it changes nothing of the workload."""
+    rights = [
+        *_all("get", kind.resource, name=name),
+        *_all("get list watch create delete", resources.PODS),
+        *_all("get create", resources.PODS, "portforward"),
+        *_all("create patch delete", resources.JOBS),
+        *_all("create", resources.SECRETS),
+    ]
+    use = "the pod's environment, and the agent in the container's own image"
+    rights += [Right(verb, resources.PODS, "exec", required=False, use=use) for verb in ("get", "create")]
+    rights += _optional("the pod's own words when it can't start", resources.EVENTS, "list")
+    if claims:
+        rights += _optional("whether a claim may be used by a second pod", resources.CLAIMS, "get")
+    return rights
+
+
 def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
     """What `list`, `status` without a target and `restore --all` read of a namespace, or of all with `-A`."""
     carriers = dict.fromkeys(resources.REPLICA_SETS if kind is POD else kind.resource for kind in kinds)
@@ -117,9 +137,9 @@ def _carrier(kind: Kind, name: str) -> list[Right]:
     ]
 
 
-def _exchange(kind: Kind) -> list[Right]:
+def _exchange(kind: Kind, by_hand: bool) -> list[Right]:
     """On the pods that no controller exchanges: with `OnDelete`, an ordered set that waits, a ReplicaSet of its own."""
-    if kind not in (STATEFUL_SET, DAEMON_SET, REPLICA_SET):
+    if kind not in (STATEFUL_SET, REPLICA_SET) and not (kind is DAEMON_SET and by_hand):
         return []
     rights = _all("delete", resources.PODS)
     if kind is DAEMON_SET:

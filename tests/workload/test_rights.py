@@ -29,10 +29,13 @@ def test_workload_and_lease_are_named() -> None:
     assert not any(right.name for right in needed(DEPLOYMENT))
 
 
-def test_pods_are_written_for_bare_pods_alone() -> None:
-    for kind in KINDS:
-        writes = [right for right in needed(kind) if right.resource is resources.PODS and right.verb == "delete"]
-        assert bool(writes) == (kind is POD)
+def test_pods_are_deleted_where_no_controller_does() -> None:
+    def deletes(kind: Kind, by_hand: bool) -> bool:
+        return any(str(right) == "delete pods" for right in needed(kind, by_hand=by_hand))
+
+    assert [kind.short for kind in KINDS if deletes(kind, by_hand=True)] == ["sts", "ds", "rs", "pod"]
+    assert [kind.short for kind in KINDS if deletes(kind, by_hand=False)] == ["sts", "rs", "pod"]
+    assert not any(right.verb == "create" for right in needed(DEPLOYMENT) if str(right) == "create pods")
 
 
 def test_everything_is_said_once() -> None:
