@@ -15,10 +15,14 @@ class Lines:
 
     def line(self, text: str) -> None:
         """Write one line now."""
+        self.write(text + "\n")
+
+    def write(self, text: str) -> None:
+        """Write text as it is, now."""
         if self.stream is None:
             return
         try:
-            self.stream.write(text + "\n")
+            self.stream.write(text)
             self.stream.flush()
         except (OSError, ValueError):
             self.stream = None

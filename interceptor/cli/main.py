@@ -19,11 +19,14 @@ from interceptor.errors import InterceptorError
 
 COMMANDS = {
     "intercept": ("interceptor.cli.intercept:intercept", "Run a workload's traffic on this machine."),
+    "run": ("interceptor.cli.run:run", "Run a program in a workload's world, and change nothing of it."),
+    "env": ("interceptor.cli.env:env", "Print the environment of a workload's container."),
     "list": ("interceptor.cli.list:list_", "Show who intercepts what, and what was left behind."),
     "status": ("interceptor.cli.status:status", "Probe the whole path of an intercept, and name what fails."),
     "restore": ("interceptor.cli.restore:restore", "Take an intercept back whose client is gone."),
     "rbac": ("interceptor.cli.rbac:rbac", "Print the Role that our commands need."),
     "check": ("interceptor.cli.check:check", "Say what is wrong with the mesh, a workload, or this client."),
+    "tap": ("interceptor.cli.tap:tap", "Show requests as they pass an intercepted workload."),
     "demo": ("interceptor.cli.demo:demo", "See an intercept happen, in a small cluster made for it."),
     "completion": ("interceptor.cli.completion:completion", "Print the completion script of a shell."),
 }

@@ -1,0 +1,171 @@
+"""How requests look on one line each, and how a flood of them stays readable; `cli.tap` feeds it, and ticks it.
+
+At most MOST_LINES a second are printed as they are, failures first among those that wait; what is left out is summed up
+in one line a second, so that nothing goes unsaid at a thousand requests a second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from datetime import datetime
+from typing import Any
+
+Record = dict[str, Any]
+
+MOST_LINES = 25  # a second: more can't be read, and scroll away what can
+_WIDTHS = (12, 26, 7, 38, 9, 9, 8)
+_TITLES = ("TIME", "FROM", "METHOD", "PATH", "STATUS", "LATENCY", "SIZE")
+_GRPC = (
+    "OK", "Cancelled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
+    "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
+    "Internal", "Unavailable", "DataLoss", "Unauthenticated",
+)  # fmt: skip
+
+
+class Screen:
+    """Chooses what is shown. `add` and `tick` return lines to print, each with whether it is a failure."""
+
+    def __init__(self, width: int, *, headers: bool = False, limited: bool = True) -> None:
+        self._path_width = max(16, width - sum(_WIDTHS) + _WIDTHS[3] - len(_WIDTHS) + 1)
+        self._headers = headers
+        self._limited = limited
+        self._printed = 0  # in this second
+        self._failures: deque[Record] = deque(maxlen=MOST_LINES)
+        self._left_out: Counter[str] = Counter()
+        self._routes: Counter[str] = Counter()
+        self._dropped = 0
+
+    def title(self) -> str:
+        """The line above the table."""
+        return self._row(_TITLES)
+
+    def add(self, record: Record) -> list[tuple[str, bool]]:
+        """One more request."""
+        if not self._limited or self._printed < MOST_LINES:
+            self._printed += 1
+            return self._lines(record)
+        if record.get("failed") and len(self._failures) < MOST_LINES:
+            self._failures.append(record)
+        else:
+            self._leave_out(record)
+        return []
+
+    def tick(self, dropped: int) -> list[tuple[str, bool]]:
+        """A second is over."""
+        lines: list[tuple[str, bool]] = []
+        for record in self._failures:
+            lines += self._lines(record)
+        self._printed = len(self._failures)
+        self._failures.clear()
+        if self._left_out:
+            total = sum(self._left_out.values())
+            statuses = ", ".join(f"{count} {status}" for status, count in sorted(self._left_out.items()))
+            routes = ", ".join(f"{route} {count}" for route, count in self._routes.most_common(3))
+            lines.append((f"... {total} more in this second: {statuses}; most of them {routes}", False))
+            self._left_out.clear()
+            self._routes.clear()
+        if dropped > self._dropped:
+            lines.append((f"... {dropped - self._dropped} came too fast and were dropped unseen", True))
+            self._dropped = dropped
+        return lines
+
+    def _leave_out(self, record: Record) -> None:
+        status = record.get("status") or 0
+        self._left_out[f"{status // 100}xx" if status else "unanswered"] += 1
+        self._routes[f"{record['method']} {str(record['path']).partition('?')[0]}"] += 1
+
+    def _lines(self, record: Record) -> list[tuple[str, bool]]:
+        failed = bool(record.get("failed"))
+        size = record["response_size"]
+        path = record["path"] or record["authority"]
+        row = (
+            _time(record["time"]),
+            who(record),
+            record["method"] or "-",
+            path,
+            outcome(record),
+            milliseconds(record["latency_ms"] if record["latency_ms"] is not None else record["duration_ms"]),
+            bytes_text(size),
+        )
+        lines = [(self._row(row), failed)]
+        lines += [(f"    {note}", failed) for note in notes(record)]
+        if self._headers:
+            lines += [(f"    > {name}: {value}", False) for name, value in record["request_headers"]]
+            lines += [(f"    < {name}: {value}", False) for name, value in record["response_headers"]]
+        return lines
+
+    def _row(self, cells: tuple[str, ...]) -> str:
+        widths = list(_WIDTHS)
+        widths[3] = self._path_width
+        texts = []
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+            text = _printable(cell)
+            if len(text) > width:
+                text = text[: width - 1] + "~" if index != 1 else "~" + text[1 - width :]
+            texts.append(f"{text:>{width}}" if index >= 5 else f"{text:<{width}}")
+        return " ".join(texts).rstrip()
+
+
+def who(record: Record) -> str:
+    """Who asks: workload and namespace, else the pod, the identity a mesh proved, or the address."""
+    caller = record.get("caller")
+    if record["direction"] == "outbound":
+        return f"-> {record['authority'] or record['peer']}"
+    if caller:
+        return f"{caller['workload'] or 'pod/' + caller['pod']}.{caller['namespace']}"
+    identity = str(record.get("caller_id") or "")
+    return ".".join(identity.split(".")[:2]) if identity else str(record["peer"])
+
+
+def outcome(record: Record) -> str:
+    """What came back, in a word."""
+    if record.get("grpc_status") is not None:
+        code = record["grpc_status"]
+        return _GRPC[code] if code < len(_GRPC) else f"grpc {code}"
+    if record["stage"] == "open":
+        return "open" if not record["status"] else f"{record['status']} open"
+    if record.get("cancelled"):
+        return f"{record['status'] or ''} cut".strip()
+    return str(record["status"]) if record["status"] else "none"
+
+
+def notes(record: Record) -> list[str]:
+    """What one must know beside the line."""
+    found = []
+    if record.get("cancelled"):
+        found.append(f"cut by {record['cancelled']}")
+    if record.get("unreadable"):
+        found.append(f"not seen to its end: {record['unreadable']}")
+    if record.get("ambiguities"):
+        found.append("ambiguous, others may read it differently: " + "; ".join(record["ambiguities"]))
+    if record.get("grpc_message"):
+        found.append(str(record["grpc_message"]))
+    return found
+
+
+def milliseconds(value: float | None) -> str:
+    """A time as people read it."""
+    if value is None:
+        return "-"
+    if value < 10:
+        return f"{value:.1f}ms"
+    return f"{value:.0f}ms" if value < 10_000 else f"{value / 1000:.1f}s"
+
+
+def bytes_text(size: int) -> str:
+    """A size as people read it."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f}{unit}" if value >= 10 or unit == "B" else f"{value:.1f}{unit}"
+
+
+def _time(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
+def _printable(text: str) -> str:
+    """What came over the network must not steer the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,179 @@
+"""Adds exchanges up by route and by time, in bounded memory: what `routes` and `stat` show of an intercepted workload."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from interceptor.http.exchange import Exchange
+from interceptor.mesh.traffic.record import failed
+from interceptor.mesh.traffic.templates import Templates
+
+SLICE = 5.0  # seconds
+MOST_SLICES = 120  # ten minutes
+MOST_ROUTES = 200
+OTHERS = "(others)"
+GROWTH = 1.04  # of latency buckets: a quantile is right within 2 %
+_LOG = math.log(GROWTH)
+_SMALLEST = 1e-5  # seconds
+
+
+class Counts:
+    """Of one route in one span of time."""
+
+    __slots__ = ("failure", "latencies", "request_bytes", "response_bytes", "statuses", "success")
+
+    def __init__(self) -> None:
+        self.success = 0
+        self.failure = 0
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.statuses: dict[str, int] = {}
+        self.latencies: dict[int, int] = {}  # by bucket
+
+    def add(self, exchange: Exchange) -> None:
+        """Count one more."""
+        if failed(exchange):
+            self.failure += 1
+        else:
+            self.success += 1
+        self.request_bytes += exchange.request_size
+        self.response_bytes += exchange.response_size
+        status = _status(exchange)
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        if exchange.answered is not None:
+            bucket = bucket_of(exchange.answered - exchange.began)
+            self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
+
+    def merge(self, other: Counts) -> None:
+        """Add all of another's."""
+        self.success += other.success
+        self.failure += other.failure
+        self.request_bytes += other.request_bytes
+        self.response_bytes += other.response_bytes
+        for status, count in other.statuses.items():
+            self.statuses[status] = self.statuses.get(status, 0) + count
+        for bucket, count in other.latencies.items():
+            self.latencies[bucket] = self.latencies.get(bucket, 0) + count
+
+    def quantile(self, share: float) -> float | None:
+        """Seconds that this share of the answers took at most; None without any."""
+        return quantile(self.latencies, share)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the control socket."""
+        return {
+            "success": self.success,
+            "failure": self.failure,
+            "request_bytes": self.request_bytes,
+            "response_bytes": self.response_bytes,
+            "statuses": self.statuses,
+            "latencies": {str(bucket): count for bucket, count in self.latencies.items()},
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Counts:
+        """The reverse."""
+        counts = cls()
+        counts.success, counts.failure = int(value["success"]), int(value["failure"])
+        counts.request_bytes, counts.response_bytes = int(value["request_bytes"]), int(value["response_bytes"])
+        counts.statuses = {str(status): int(count) for status, count in value["statuses"].items()}
+        counts.latencies = {int(bucket): int(count) for bucket, count in value["latencies"].items()}
+        return counts
+
+
+Key = tuple[str, str, str]
+"""Direction, authority (of outbound requests), route."""
+
+
+class Traffic:
+    """Everything a session has seen."""
+
+    def __init__(self) -> None:
+        self._templates: dict[tuple[str, str, str], Templates] = {}
+        self.total: dict[Key, Counts] = {}
+        self._slices: deque[tuple[float, dict[Key, Counts]]] = deque(maxlen=MOST_SLICES)
+
+    def add(self, exchange: Exchange, direction: str, now: float) -> None:
+        """Count an exchange that has ended."""
+        authority = "" if direction == "inbound" else exchange.authority
+        key = self._key(direction, authority, exchange.method, exchange.path)
+        if not self._slices or now - self._slices[-1][0] >= SLICE:
+            self._slices.append((now, {}))
+        for counts in (self.total, self._slices[-1][1]):
+            found = counts.get(key)
+            if found is None:
+                found = counts[key] = Counts()
+            found.add(exchange)
+
+    def since(self, window: float | None, now: float) -> tuple[dict[Key, Counts], float]:
+        """What was counted in about the last `window` seconds, and how many they were; None: all of the session."""
+        if window is None:
+            return self.total, 0.0
+        found: dict[Key, Counts] = {}
+        began = now
+        for start, counts in reversed(self._slices):
+            if now - start > window + SLICE:
+                break
+            began = start
+            for key, count in counts.items():
+                found.setdefault(key, Counts()).merge(count)
+        return found, max(window, now - began)
+
+    def _key(self, direction: str, authority: str, method: str, path: str) -> Key:
+        place = direction, authority, method
+        templates = self._templates.get(place)
+        if templates is None:
+            if len(self._templates) >= MOST_ROUTES:
+                return direction, "", OTHERS
+            templates = self._templates[place] = Templates(self._rename)
+        key = direction, authority, f"{method} {templates.name(path)}"
+        if key not in self.total and len(self.total) >= MOST_ROUTES:
+            return direction, "", OTHERS
+        return key
+
+    def _rename(self) -> None:
+        """Some routes have become one."""
+        for counts in (self.total, *(counts for _, counts in self._slices)):
+            for key in list(counts):
+                direction, authority, route = key
+                method, _, path = route.partition(" ")
+                templates = self._templates.get((direction, authority, method))
+                new = (direction, authority, f"{method} {templates.name(path)}") if templates is not None else key
+                if new != key:
+                    old = counts.pop(key)
+                    counts.setdefault(new, Counts()).merge(old)
+
+
+def bucket_of(seconds: float) -> int:
+    """The bucket that a time falls into."""
+    return int(math.log(seconds / _SMALLEST) / _LOG) if seconds > _SMALLEST else 0
+
+
+def quantile(buckets: dict[int, int], share: float) -> float | None:
+    """The middle of the bucket that holds the answer at this share."""
+    total = sum(buckets.values())
+    if not total:
+        return None
+    wanted, seen = share * total, 0
+    for bucket in sorted(buckets):
+        seen += buckets[bucket]
+        if seen >= wanted:
+            break
+    return float(_SMALLEST * GROWTH ** (bucket + 0.5))
+
+
+def merged(counts: Iterable[Counts]) -> Counts:
+    """All of them together."""
+    whole = Counts()
+    for one in counts:
+        whole.merge(one)
+    return whole
+
+
+def _status(exchange: Exchange) -> str:
+    if exchange.grpc and exchange.grpc_status is not None:
+        return f"grpc {exchange.grpc_status}"
+    return str(exchange.status) if exchange.status else "none"

@@ -1,0 +1,173 @@
+"""Where everything seen in a session comes together: the relays' observers feed it, the control socket reads it.
+
+Counting is always on, so that the figures from before a look are there; records are made only while somebody taps. An
+exchange under way costs its object and an entry here; an idle connection costs one `Observed` with its `Watch`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from interceptor.http.exchange import Exchange
+from interceptor.http.watch import Watch
+from interceptor.mesh.traffic.counts import Traffic
+from interceptor.mesh.traffic.filters import Filter
+from interceptor.mesh.traffic.record import ENDED, INBOUND, OPEN, OUTBOUND, Record, record_of
+
+LONG = 2.0  # seconds after which a request without an end is shown as open
+
+
+class Taker(Protocol):
+    """Where a tap's records go."""
+
+    def __call__(self, record: Record, /) -> bool:
+        """Take one; False: there was no room, it is lost."""
+
+
+class Tap:
+    """Somebody who wants to see requests."""
+
+    def __init__(self, wanted: Filter, take: Taker, *, secrets: bool = False, bodies: int = 0) -> None:
+        self.wanted = wanted
+        self.secrets = secrets
+        self.bodies = bodies
+        self.seen = 0
+        self.dropped = 0
+        self.opened: set[Exchange] = set()  # shown while they were under way
+        self._take = take
+
+    def show(self, exchange: Exchange, where: Observed, number: int, wall: float, stage: str) -> None:
+        """Pass one on, or count it as dropped."""
+        self.seen += 1
+        record = record_of(exchange, where, number, wall, stage=stage, secrets=self.secrets)
+        record["dropped"] = self.dropped
+        if not self._take(record):
+            self.dropped += 1
+
+
+class Hub:
+    """All that one session has seen."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.began = clock()
+        self.wall = wall() - self.began
+        self.traffic = Traffic()
+        self.taps: list[Tap] = []
+        self.under_way: dict[Exchange, Observed] = {}
+        self.connections = 0
+        self.opaque: dict[str, int] = {}  # connections that could not be read, by why
+        self._number = 0
+
+    def inbound(self, pod: str, target: Mapping[str, Any]) -> Observed:
+        """Watch a connection that an agent brings."""
+        return Observed(self, INBOUND, pod, str(target.get("peer", "")), int(target.get("port", 0)))
+
+    def outbound(self, pod: str, target: Mapping[str, Any]) -> Observed:
+        """Watch a connection that the local process makes through a pod."""
+        return Observed(self, OUTBOUND, pod, str(target.get("host", "")), int(target.get("port", 0)))
+
+    def begun(self, exchange: Exchange, where: Observed) -> None:
+        """A request has begun."""
+        self.under_way[exchange] = where
+        for tap in self.taps:
+            exchange.keep = max(exchange.keep, tap.bodies)
+
+    def ended(self, exchange: Exchange, where: Observed) -> None:
+        """An exchange is over."""
+        del self.under_way[exchange]
+        self.traffic.add(exchange, where.direction, self.clock())
+        if self.taps:
+            self._number += 1
+            for tap in self.taps:
+                opened = exchange in tap.opened
+                tap.opened.discard(exchange)
+                wanted = tap.wanted
+                if wanted.direction not in ("", where.direction) or not wanted.ended(exchange):
+                    continue
+                if opened or wanted.begun(exchange):
+                    tap.show(exchange, where, self._number, self.wall, ENDED)
+
+    def show_open(self, tap: Tap) -> None:
+        """Tell a tap what is under way for long: an answer that doesn't come is often what one looks for."""
+        if not tap.wanted.wants_open:
+            return
+        oldest = self.clock() - LONG
+        for exchange, where in self.under_way.items():
+            if exchange.began > oldest:
+                break  # they stand in the order they began
+            if (
+                exchange not in tap.opened
+                and tap.wanted.direction in ("", where.direction)
+                and tap.wanted.begun(exchange)
+            ):
+                tap.opened.add(exchange)
+                tap.show(exchange, where, 0, self.wall, OPEN)
+
+    def became_opaque(self, why: str) -> None:
+        """A connection can't be read."""
+        self.opaque[why] = self.opaque.get(why, 0) + 1
+
+
+class Observed:
+    """One relayed connection: `tunnel.relay` tells it what passes (see its Observer), it tells the hub what that means."""
+
+    __slots__ = ("_hub", "_watch", "direction", "peer", "pod", "port")
+
+    def __init__(self, hub: Hub, direction: str, pod: str, peer: str, port: int) -> None:
+        self._hub = hub
+        self.direction, self.pod, self.peer, self.port = direction, pod, peer, port
+        self._watch = Watch(self)
+        hub.connections += 1
+
+    def from_socket(self, data: memoryview) -> None:
+        """Bytes that the local process sent."""
+        if self.direction == INBOUND:
+            self._watch.responded(data, self._hub.clock())
+        else:
+            self._watch.requested(data, self._hub.clock())
+
+    def to_socket(self, data: memoryview) -> None:
+        """Bytes that the pod's side sent."""
+        if self.direction == INBOUND:
+            self._watch.requested(data, self._hub.clock())
+        else:
+            self._watch.responded(data, self._hub.clock())
+
+    def socket_ended(self) -> None:
+        """The local process sends no more."""
+        if self.direction == INBOUND:
+            self._watch.response_side_ended(self._hub.clock())
+        else:
+            self._watch.request_side_ended(self._hub.clock())
+
+    def peer_ended(self) -> None:
+        """The pod's side sends no more."""
+        if self.direction == INBOUND:
+            self._watch.request_side_ended(self._hub.clock())
+        else:
+            self._watch.response_side_ended(self._hub.clock())
+
+    def finished(self) -> None:
+        """The connection is over."""
+        self._hub.connections -= 1
+        self._watch.closed(self._hub.clock())
+
+    # --- for the watch -------------------------------------------------------------------------------------------
+
+    def begun(self, exchange: Exchange) -> None:
+        """See `http.exchange.Listener`."""
+        self._hub.begun(exchange, self)
+
+    def answered(self, exchange: Exchange) -> None:
+        """See `http.exchange.Listener`."""
+
+    def ended(self, exchange: Exchange) -> None:
+        """See `http.exchange.Listener`."""
+        self._hub.ended(exchange, self)
+
+    def opaque(self, why: str) -> None:
+        """See `http.exchange.Listener`."""
+        self._hub.became_opaque(why)

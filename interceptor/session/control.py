@@ -1,0 +1,149 @@
+"""The session's control socket: other commands of the same user ask here for what this session sees; `intercept` serves it.
+
+Only this user can connect: the socket has mode 0600, its folder 0700. See `mesh.traffic.sockets` for the asking side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from interceptor.errors import InterceptorError
+from interceptor.mesh.traffic.filters import Filter
+from interceptor.mesh.traffic.hub import Hub, Tap
+from interceptor.mesh.traffic.record import Record
+from interceptor.mesh.traffic.sockets import folder
+from interceptor.session.events import Event, Teller
+
+MOST_UNREAD = 1024 * 1024  # bytes a tap may lag behind before records are dropped
+MOST_BODIES = 1024 * 1024  # bytes of each body that a tap may ask for
+LOOK_EVERY = 1.0  # seconds between looks at what is under way for long
+MOST_QUESTION = 64 * 1024
+
+
+class Control:
+    """Serves the questions of one session."""
+
+    def __init__(self, hub: Hub, about: Mapping[str, object], teller: Teller) -> None:
+        self._hub = hub
+        self._about = dict(about)
+        self._teller = teller
+        self.listening = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Serve until cancelled; the socket is gone then. Where it can't be had, the session goes on without."""
+        try:
+            path = folder() / f"{self._about['session']}.sock"
+            sock = _listen(path)
+        except InterceptorError as error:
+            self._teller.tell(Event("note", f"tap and routes can't ask this session: {error.message}"))
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+
+                def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                    group.create_task(self._converse(reader, writer), name="control connection")
+
+                server = await asyncio.start_unix_server(connected, sock=sock, limit=MOST_QUESTION)
+                self.listening.set()
+                async with server:
+                    await asyncio.get_running_loop().create_future()
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                await self._answer(line, reader, writer)
+        except (ConnectionError, ValueError):  # it is gone, or its question has no end
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            question = json.loads(line)
+            if not isinstance(question, dict):
+                raise InterceptorError("a question is a JSON object")
+            match question.get("do"):
+                case "hello":
+                    _say(writer, self._about)
+                case "traffic":
+                    _say(writer, self._traffic(question))
+                case "tap":
+                    await self._tap(question, reader, writer)
+                case other:
+                    raise InterceptorError(f"this version does not know {other!r}")
+        except json.JSONDecodeError as error:
+            _say(writer, {"error": f"not JSON: {error}"})
+        except InterceptorError as error:
+            _say(writer, {"error": error.message})
+        await writer.drain()
+
+    def _traffic(self, question: Mapping[str, Any]) -> dict[str, object]:
+        """What was counted, by route."""
+        hub, window = self._hub, question.get("window")
+        now = hub.clock()
+        counts, seconds = hub.traffic.since(float(window) if window is not None else None, now)
+        return {
+            "seconds": min(seconds or now - hub.began, now - hub.began),
+            "connections": hub.connections,
+            "opaque": hub.opaque,
+            "routes": [[*key, count.to_json()] for key, count in counts.items()],
+        }
+
+    async def _tap(
+        self, question: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Send records until the other end leaves; what it does not read in time is dropped, and counted."""
+
+        def take(record: Record) -> bool:
+            if writer.transport.get_write_buffer_size() > MOST_UNREAD or writer.is_closing():
+                return False
+            _say(writer, record)
+            return True
+
+        tap = Tap(
+            Filter.from_json(question.get("filter") or {}),
+            take,
+            secrets=bool(question.get("secrets")),
+            bodies=min(int(question.get("bodies") or 0), MOST_BODIES),
+        )
+        self._hub.taps.append(tap)
+        try:
+            _say(writer, {"tapping": self._about["session"]})
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY):
+                        if not await reader.read(1):
+                            return
+                self._hub.show_open(tap)
+        finally:
+            self._hub.taps.remove(tap)
+
+
+def _say(writer: asyncio.StreamWriter, answer: Mapping[str, object]) -> None:
+    writer.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+
+
+def _listen(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)  # of a session of this name that was killed: names are drawn by lot
+        before = os.umask(0o177)
+        try:
+            sock.bind(str(path))
+        finally:
+            os.umask(before)
+        sock.listen()
+    except OSError as error:
+        sock.close()
+        raise InterceptorError(f"can't listen on {path}: {error.strerror or error}") from error
+    return sock

@@ -1,0 +1,126 @@
+"""Follows the requests of an intercepted workload from another terminal; `cli.tap` calls `follow` and prints.
+
+The intercepting client sees every request anyway; this asks it over its control socket. The cluster is asked only for
+what it alone knows: which workload is meant, and whose pods the callers' addresses are.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from interceptor.errors import InterceptorError
+from interceptor.kube import NotFound
+from interceptor.kube.resources import LEASES
+from interceptor.mesh.callers import Caller, Callers
+from interceptor.mesh.traffic.filters import Filter
+from interceptor.mesh.traffic.record import INBOUND, Record
+from interceptor.mesh.traffic.sockets import Running, connect, running
+from interceptor.session.access import open_cluster, ref_for
+from interceptor.session.options import Access
+from interceptor.workload.kinds import WorkloadRef
+from interceptor.workload.life import holder_of
+from interceptor.workload.names import lease_name
+
+
+@dataclass(frozen=True, slots=True)
+class TapOptions:
+    """One `interceptor tap`."""
+
+    target: str | None
+    wanted: Filter = field(default_factory=Filter)
+    callers: tuple[str, ...] = ()  # deploy/web, web, a pod, a namespace as web.shop, an address
+    most: int = 0  # 0: until cancelled
+    secrets: bool = False
+    bodies: int = 0
+    access: Access = field(default_factory=Access)
+
+
+async def find_session(access: Access, target: str | None) -> Running:
+    """The session on this machine that intercepts `target`; without one, the only session. Raises InterceptorError."""
+    found = await running()
+    if target is None:
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise InterceptorError("nothing is intercepted from this machine", hint="interceptor intercept TARGET")
+        names = ", ".join(one.title for one in found)
+        raise InterceptorError(f"several workloads are intercepted: {names}", hint="name one of them")
+    ref = await ref_for(access, target)
+    server = open_cluster(access).server
+    for one in found:
+        same = (one.server, one.namespace, one.kind, one.name)
+        if same == (server, ref.namespace, ref.kind.resource.kind, ref.name):
+            return one
+    raise await _not_here(access, ref)
+
+
+async def _not_here(access: Access, ref: WorkloadRef) -> InterceptorError:
+    """Say who intercepts it, or that nobody does."""
+    async with open_cluster(access) as cluster:
+        try:
+            name = lease_name(ref.kind.resource.kind, ref.name)
+            holder = holder_of(await cluster.get(LEASES, ref.namespace, name))
+        except NotFound:
+            hint = f"interceptor intercept {ref.title} -n {ref.namespace}"
+            return InterceptorError(f"{ref.title} is not intercepted, so its requests don't pass here", hint=hint)
+    return InterceptorError(f"{ref.title} is intercepted by {holder}", hint="run this there, as the same user")
+
+
+async def follow(options: TapOptions) -> AsyncGenerator[Record, None]:
+    """Records as they come, each with its `caller` where that is known; ends with the session or after `most`."""
+    session = await find_session(options.access, options.target)
+    question = {
+        "do": "tap",
+        "filter": options.wanted.to_json(),
+        "secrets": options.secrets,
+        "bodies": options.bodies,
+    }
+    passed = 0
+    async with open_cluster(options.access) as cluster, connect(session.path) as link:
+        callers = Callers(cluster)
+        async with aclosing(link.follow(question)) as records:
+            async for record in records:
+                if "tapping" in record:
+                    continue
+                caller = await _add_caller(record, callers)
+                if options.callers and not any(is_from(text, caller, record) for text in options.callers):
+                    continue
+                yield record
+                passed += 1
+                if passed == options.most:
+                    return
+
+
+async def _add_caller(record: Record, callers: Callers) -> Caller | None:
+    if record.get("direction") != INBOUND:
+        return None
+    address = address_of(str(record.get("peer", "")))
+    caller = callers.known(address) or await callers.find(address)
+    if caller is not None and caller.pod != record.get("pod"):  # its own address: the mesh's proxy stands before it
+        record["caller"] = {"pod": caller.pod, "namespace": caller.namespace, "workload": caller.workload}
+        return caller
+    return None
+
+
+def address_of(peer: str) -> str:
+    """The address of `10.1.2.3:4567` or `[::1]:4567`; IPv4 within IPv6 as IPv4."""
+    host = peer.rpartition(":")[0].strip("[]")
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
+
+
+def is_from(text: str, caller: Caller | None, record: Record) -> bool:
+    """Whether a record is from whom `--from` names."""
+    if text in (address_of(str(record.get("peer", ""))), record.get("peer"), record.get("caller_id")):
+        return True
+    if caller is None:
+        return False
+    names = {caller.workload, caller.workload.rpartition("/")[2], caller.pod, f"pod/{caller.pod}"} - {""}
+    return text in names or text in {f"{name}.{caller.namespace}" for name in names}

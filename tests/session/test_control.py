@@ -1,0 +1,181 @@
+"""What other commands get from a session over its control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interceptor.errors import InterceptorError
+from interceptor.mesh.traffic.hub import Hub, Observed
+from interceptor.mesh.traffic.sockets import connect, folder, running
+from interceptor.session import control as control_module
+from interceptor.session.control import Control
+from interceptor.session.events import Event
+from tests.session.scene import Recorder
+
+ABOUT = {"session": "orders-abcde", "server": "https://c", "namespace": "shop", "kind": "Deployment", "name": "orders"}
+ASK = b"GET /books/7?token=s3cret HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer s3cret\r\nCookie: a=b\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\n\r\nhi"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@asynccontextmanager
+async def served(hub: Hub) -> AsyncIterator[Path]:
+    async with asyncio.TaskGroup() as group:
+        control = Control(hub, ABOUT, Recorder())
+        serving = group.create_task(control.serve(), name="control")
+        await control.listening.wait()
+        yield folder() / "orders-abcde.sock"
+        serving.cancel()
+
+
+def pass_by(connection: Observed, answer: bytes = OK, ask: bytes = ASK) -> None:
+    connection.to_socket(memoryview(ask))
+    connection.from_socket(memoryview(answer))
+
+
+async def take(path: Path, question: dict[str, Any], hub: Hub, count: int, answer: bytes = OK) -> list[dict[str, Any]]:
+    """Tap, let `count` requests pass, return what came."""
+    found: list[dict[str, Any]] = []
+    connection = hub.inbound("orders-1", {"peer": "10.0.0.7:1234", "port": 8080})
+    async with connect(path) as link, asyncio.timeout(5):
+        async for line in link.follow({"do": "tap", **question}):
+            if "tapping" in line:
+                for _ in range(count):
+                    pass_by(connection, answer)
+            else:
+                found.append(line)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_socket_is_ours_alone() -> None:
+    async with served(Hub()) as path:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert not path.exists()
+
+
+async def test_running_sessions() -> None:
+    (folder() / "old-zzzzz.sock").touch()
+    async with served(Hub()):
+        (found,) = await running()
+    assert (found.session, found.title) == ("orders-abcde", "deployment orders in namespace shop")
+    assert await running() == []
+    assert list(folder().iterdir()) == []
+
+
+async def test_records() -> None:
+    hub = Hub()
+    async with served(hub) as path:
+        (record,) = await take(path, {}, hub, 1)
+    assert (record["method"], record["path"], record["status"]) == ("GET", "/books/7?token=***", 200)
+    assert (record["pod"], record["peer"], record["direction"]) == ("orders-1", "10.0.0.7:1234", "inbound")
+    assert record["request_headers"] == [["host", "shop"], ["authorization", "Bearer ***"], ["cookie", "***"]]
+    assert "s3cret" not in str(record)
+
+
+async def test_secrets_on_request() -> None:
+    hub = Hub()
+    async with served(hub) as path:
+        (record,) = await take(path, {"secrets": True, "bodies": 1}, hub, 1)
+    assert record["path"] == "/books/7?token=s3cret"
+    assert ["authorization", "Bearer s3cret"] in record["request_headers"]
+    assert record["response_body"] == "aA=="
+
+
+async def test_filtered() -> None:
+    hub = Hub()
+    connection = hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80})
+    async with served(hub) as path, connect(path) as link, asyncio.timeout(5):
+        async for line in link.follow({"do": "tap", "filter": {"statuses": ["5xx"]}}):
+            if "tapping" in line:
+                pass_by(connection)
+                pass_by(connection, b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+            else:
+                assert (line["status"], line["failed"]) == (503, True)
+                break
+
+
+async def test_unread_records_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_module, "MOST_UNREAD", 20_000)
+    hub = Hub()
+    connection = hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80})
+    async with served(hub) as path, connect(path) as link, asyncio.timeout(20):
+        lines = link.follow({"do": "tap"})
+        assert "tapping" in await anext(lines)
+        for _ in range(3000):  # more than the kernel's buffers and ours hold
+            pass_by(connection)
+        (tap,) = hub.taps
+        dropped = tap.dropped
+        assert dropped > 0
+        for _ in range(3000 - dropped):
+            await anext(lines)
+        pass_by(connection)
+        assert (await anext(lines))["dropped"] == dropped
+        await lines.aclose()
+    assert sum(counts.success for counts in hub.traffic.total.values()) == 3001
+
+
+async def test_long_requests_are_shown_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_module, "LOOK_EVERY", 0.05)
+    now = [100.0]
+    hub = Hub(clock=lambda: now[0])
+    connection = hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80})
+    async with served(hub) as path, connect(path) as link, asyncio.timeout(5):
+        connection.to_socket(memoryview(ASK))
+        now[0] += 3.0
+        lines = link.follow({"do": "tap"})
+        await anext(lines)
+        first = await anext(lines)
+        assert (first["stage"], first["status"], first["failed"]) == ("open", 0, False)
+        connection.finished()
+        last = await anext(lines)
+        assert (last["stage"], last["failed"], last["duration_ms"]) == ("ended", True, 3000.0)
+        await lines.aclose()
+
+
+async def test_traffic() -> None:
+    hub = Hub()
+    connection = hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80})
+    for _ in range(3):
+        pass_by(connection)
+    hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80}).to_socket(memoryview(b"\x16\x03\x01"))
+    async with served(hub) as path, connect(path) as link:
+        answer = await link.ask({"do": "traffic", "window": 30})
+    ((direction, authority, route, counts),) = answer["routes"]
+    assert (direction, authority, route, counts["success"]) == ("inbound", "", "GET /books/{id}", 3)
+    assert (answer["connections"], answer["opaque"]) == (2, {"TLS": 1})
+
+
+@pytest.mark.parametrize(
+    ("question", "error"),
+    [
+        ({"do": "dance"}, "this version does not know 'dance'"),
+        ({"do": "tap", "filter": {"statuses": ["x"]}}, "'x' is not"),
+    ],
+)
+async def test_bad_questions(question: dict[str, Any], error: str) -> None:
+    async with served(Hub()) as path, connect(path) as link:
+        with pytest.raises(InterceptorError, match=error):
+            await link.ask(question)
+        assert (await link.ask({"do": "hello"}))["session"] == "orders-abcde"
+
+
+async def test_no_folder_is_no_end(tmp_path: Path) -> None:
+    (tmp_path / "interceptor").write_text("")
+    teller = Recorder()
+    await Control(Hub(), ABOUT, teller).serve()
+    assert [event.name for event in teller.events] == ["note"]
+    assert isinstance(teller.events[0], Event)
