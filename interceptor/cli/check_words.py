@@ -80,7 +80,8 @@ class TablePrinter(_Waiting):
             self._out.line(row.category)
             self._out.line("-" * len(row.category))
             self._category = row.category
-        self._out.line(f"{self._mark(row.result)} {row.sentence}")
+        detail = f" ({row.detail})" if row.detail else ""
+        self._out.line(f"{self._mark(row.result)} {row.sentence}{detail}")
         if row.error:
             self._out.line(f"    {row.error}")
         for word, text in (("why", row.why), ("next", row.next)):
@@ -114,7 +115,7 @@ class JsonPrinter(_Waiting):
         fields = {"description": row.sentence}
         if row.result in ("warning", "error") and row.hint:
             fields["hint"] = row.hint
-        more = {"error": row.error, "why": row.why, "next": row.next}
+        more = {"error": row.error, "why": row.why, "next": row.next, "detail": row.detail}
         fields |= {name: text for name, text in more.items() if text}
         self._categories.setdefault(row.category, []).append({**fields, "result": row.result})
 

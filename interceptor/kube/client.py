@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import email.utils
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from interceptor.kube.access import Access
-from interceptor.kube.errors import ApiError, Call
+from interceptor.kube.errors import ApiError, Call, Unreachable
 from interceptor.kube.execute import ExecResult, execute
 from interceptor.kube.portforward import PortForward, open_port_forward
 from interceptor.kube.resources import ACCESS_REVIEWS, PODS, SERVICE_ACCOUNTS, SUBJECT_REVIEWS, Resource
@@ -184,6 +186,16 @@ class Cluster:
     async def version(self) -> Object:
         """The server's version, as `kubectl version` shows it."""
         return await self._json(Request("GET", "/version", Call("read the server's version")))
+
+    async def clock(self) -> datetime.datetime:
+        """The time by the server's clock, as its answers are stamped: to the second, and as late as the answer."""
+        request = Request("GET", "/version", Call("read the server's clock"))
+        async with self._transport.open(request) as response:
+            stamp = response.headers.get("Date", "")
+        try:
+            return email.utils.parsedate_to_datetime(stamp)
+        except ValueError as error:
+            raise Unreachable(f"{self.server} does not say what time it is") from error
 
     async def token(self, namespace: str, service_account: str, seconds: int) -> tuple[str, str]:
         """A token for a ServiceAccount, and when it expires (RFC 3339); the server may shorten or lengthen its life."""

@@ -15,6 +15,7 @@ from interceptor.mesh.check.linkerd import categories as linkerd
 from interceptor.mesh.check.linkerd.scope import Scope
 from interceptor.mesh.check.model import Category
 from interceptor.mesh.check.runner import Tell, run
+from interceptor.session import check_own
 from interceptor.session.access import open_cluster
 from interceptor.session.options import Access
 
@@ -54,6 +55,7 @@ async def check(options: CheckOptions, tell: Tell, waiting: Callable[[str], None
             categories += linkerd.before_installation(options.scope)
         else:
             categories += await _mesh(cluster, options)
+            categories.append(check_own.category())
         return await run(cluster, categories, tell, wait=options.wait, waiting=waiting)
 
 

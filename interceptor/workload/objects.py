@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from interceptor import __version__
 from interceptor.kube import resources
 from interceptor.kube.resources import Resource
 from interceptor.swap import SESSION_ANNOTATION
@@ -25,6 +26,7 @@ from interceptor.workload.podlist import PodQuery
 
 Object = dict[str, Any]
 
+VERSION_ANNOTATION = "interceptor/version"  # of the client whose agent runs: an older one may not understand it
 OURS = "app.kubernetes.io/managed-by=interceptor"  # selects everything that sessions create
 
 
@@ -78,7 +80,9 @@ def job(names: SessionNames, deadline: int) -> Object:
         "ttlSecondsAfterFinished": 0,
         "template": {"metadata": {"labels": names.labels}, "spec": pod},
     }
-    return _object(resources.JOBS, names, None, {"spec": spec})
+    made = _object(resources.JOBS, names, None, {"spec": spec})
+    made["metadata"]["annotations"] = {VERSION_ANNOTATION: __version__}
+    return made
 
 
 def owner_reference(created_job: Object) -> Object:
@@ -162,6 +166,7 @@ def config(
     silent_after: float = 15.0,
     guard: bool = True,
     pods: PodQuery = PodQuery(),  # noqa: B008  (a frozen value)
+    alone: float = 0.0,
 ) -> bytes:
     """The agent's `config.json`, as docs/architecture.md shows it."""
     whole = {
@@ -175,10 +180,12 @@ def config(
         "silent_after": silent_after,
         "guard": guard,
         "holder": holder,
+        "kind": names.kind.resource.kind,
         "workload": names.ref.resource.path(names.namespace, names.ref.object),
         "lease": resources.LEASES.path(names.namespace, names.lease),
         "owner": resources.JOBS.path(names.namespace, names.object),
         "pods": f"{resources.PODS.path(names.namespace)}?{pods.url}",
+        "alone": alone,
     }
     return json.dumps(whole, indent=1).encode()
 

@@ -22,7 +22,9 @@ Result = Literal["success", "warning", "error", "unknown"]
 
 @dataclass(frozen=True)
 class Passed:
-    """As it should be."""
+    """As it should be; `detail` is what else was found out."""
+
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,15 @@ class Row:
     hint: str = ""
     why: str = ""
     next: str = ""
+    detail: str = ""
 
 
 def row(category: Category, check: Check, verdict: Verdict) -> Row | None:
     """Put a verdict in the words of every output; None for what is not shown."""
     hint = HINTS + check.anchor if check.anchor else ""
     match verdict:
-        case Passed():
-            return Row(category.name, check.sentence, "success")
+        case Passed(detail):
+            return Row(category.name, check.sentence, "success", detail=detail)
         case Failed(reason, why, then):
             result: Result = "warning" if check.warning else "error"
             return Row(category.name, check.sentence, result, reason, hint, why, then)

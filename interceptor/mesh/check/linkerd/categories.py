@@ -5,6 +5,7 @@ from __future__ import annotations
 from interceptor.kube import NotFound, resources
 from interceptor.mesh.check.facts import Facts
 from interceptor.mesh.check.linkerd import (
+    beyond,
     config,
     data_plane,
     existence,
@@ -42,6 +43,7 @@ def installed(scope: Scope, *, data: bool) -> list[Category]:
             proxies.control_plane_proxies(scope),
             data_plane.category(scope),
             extras.high_availability(scope),
+            beyond.category(scope),
         ]
     return [
         *control,
