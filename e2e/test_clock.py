@@ -59,7 +59,7 @@ def test_wrong_clock_works(scene: Scene, offset: int) -> None:
 def certificate_age(scene: Scene) -> float:
     """Seconds since the API server's certificate began to be valid."""
     far = Credentials(scene.kubectl)
-    with socket.create_connection((far.host, far.port), 10) as raw:
-        with far.context.wrap_socket(raw, server_hostname=far.name) as tls:
-            certificate = tls.getpeercert() or {}
+    raw = socket.create_connection((far.host, far.port), 10)
+    with far.context.wrap_socket(raw, server_hostname=far.name) as tls:
+        certificate = tls.getpeercert() or {}
     return time.time() - ssl.cert_time_to_seconds(str(certificate["notBefore"]))
