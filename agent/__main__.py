@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent import config as configuration
+from agent.alone import Alone
 from agent.drain import Drain
 from agent.guard import Guard
 from agent.health import Health
@@ -41,7 +42,8 @@ def main() -> int:
     # Threads of its own: a thousand slow look-ups of the local process may not keep it from restoring.
     guard = Guard(poller, Workers(poller), config, inbound.hand_over)
 
-    tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), guard.tunnel)
+    on_change = Alone(poller, config.alone, poller.stop).tunnel if config.alone else guard.tunnel
+    tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), on_change)
     listeners = [Listener(poller, config.bind, port, functools.partial(inbound.arrived, port)) for port in config.ports]
     tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
     drain = Drain(poller, inbound, tunnels, guard, [*listeners, tunnel_listener])

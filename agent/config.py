@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Config(NamedTuple):
-    """See docs/architecture.md, "The agent's files". Times are seconds; the last four are API paths."""
+    """See docs/architecture.md, "The agent's files". Times are seconds; `workload` to `pods` are API paths."""
 
     folder: Path
     bind: str
@@ -26,6 +26,7 @@ class Config(NamedTuple):
     lease: str
     owner: str
     pods: str
+    alone: float  # seconds without a client after which this agent ends; 0: it stays
 
 
 def read(folder: Path) -> Config:
@@ -47,4 +48,5 @@ def read(folder: Path) -> Config:
         lease=data["lease"],
         owner=data["owner"],
         pods=data["pods"],
+        alone=data.get("alone", 0.0),
     )

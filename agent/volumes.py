@@ -19,7 +19,7 @@ def folder_of(path: str, own: Path) -> str | None:
     mapped = os.environ.get("INTERCEPTOR_MOUNTS")
     if mapped:
         found = json.loads(mapped).get(path.rstrip("/"))
-        return str(found) if found else None
+        return str(found) if found and os.path.realpath(found) != os.path.realpath(own) else None
     real = os.path.realpath(path)
     if real == "/" or any(real == other or real.startswith(other + "/") for other in _NOT_VOLUMES):
         return None

@@ -4,17 +4,17 @@ import ipaddress
 import re
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from interceptor.cli.options import Port, Seconds, access_options, home_options, verbose_option
-from interceptor.session.options import Access, HomeOptions, InterceptOptions
+from interceptor.cli.options import Port, Seconds, access_options, home_options, read_home, verbose_option
+from interceptor.session.options import Access, InterceptOptions
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
-_COMMAND = "interceptor.command"
+COMMAND = "interceptor.command"
 
 
 class InterceptCommand(click.Command):
@@ -22,17 +22,17 @@ class InterceptCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take COMMAND off before click sees the rest."""
-        ctx.meta[_COMMAND] = None
+        ctx.meta[COMMAND] = None
         if "--" in args:
             cut = args.index("--")
             args, command = args[:cut], tuple(args[cut + 1 :])
-            ctx.meta[_COMMAND] = command
+            ctx.meta[COMMAND] = command
             if not command and not ctx.resilient_parsing:
                 raise click.UsageError("after -- stands the command to run, but nothing is there", ctx)
         try:
             rest = super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if ctx.meta[_COMMAND] is not None or error.possibilities:
+            if ctx.meta[COMMAND] is not None or error.possibilities:
                 raise
             text = f"there is no option {error.option_name}; a command and its options stand after --"
             raise click.UsageError(text, ctx) from error
@@ -47,12 +47,13 @@ class InterceptCommand(click.Command):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete file names in COMMAND, our options before it."""
-        if ctx.meta.get(_COMMAND) is not None:
+        if ctx.meta.get(COMMAND) is not None:
             return [CompletionItem(incomplete, type="file")]
         return super().shell_complete(ctx, incomplete)
 
 
-def _complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Ask the cluster for targets."""
     from interceptor.cli.complete import targets
 
     return targets(ctx.params, incomplete)
@@ -64,7 +65,7 @@ def _complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) ->
     context_settings={"help_option_names": ["-h", "--help"], "allow_extra_args": True},
     epilog="Exit status: COMMAND's own; without one 0; 1 error, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.",
 )
-@click.argument("target", shell_complete=_complete_target)
+@click.argument("target", shell_complete=complete_target)
 @click.option(
     "-p", "--port", "ports", type=Port(), multiple=True, metavar="[LOCAL:]POD",
     help="The pod's port, a number or a name, and the local one if it differs. Several allowed; without any, "
@@ -141,17 +142,14 @@ def read_options(
     kubeconfig: str | None,
     as_user: str | None,
     as_groups: tuple[str, ...],
-    sandbox: Literal["auto", "namespace", "proxy"],
-    local: tuple[str, ...],
-    local_net: bool,
     **typed: Any,
 ) -> InterceptOptions:
     """Check what can be checked without a cluster, and put it in order for the session."""
     if as_groups and not as_user:
         raise click.UsageError("--as-group needs --as USER", ctx)
     access = Access(kubeconfig, context, namespace, as_user, as_groups)
-    home = HomeOptions(sandbox, local, local_net)
-    options = InterceptOptions(command=ctx.meta[_COMMAND] or (), access=access, home=home, **typed)
+    home = read_home(typed)
+    options = InterceptOptions(command=ctx.meta[COMMAND] or (), access=access, home=home, **typed)
     if not options.target or options.target.count("/") > 1 or "" in options.target.split("/"):
         raise click.UsageError(f"{options.target!r} is not a target; type TYPE/NAME or NAME", ctx)
     if not is_host(options.to_host):

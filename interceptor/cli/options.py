@@ -1,5 +1,6 @@
 """Options and value types that several commands share; commands decorate with them, click calls them."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar
 
 import click
+
+from interceptor.session.options import HomeOptions
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -99,9 +102,51 @@ class Place(click.ParamType[str]):
         return str(value)
 
 
+class Variable(click.ParamType[tuple[str, str]]):
+    """A variable as `NAME=VALUE`, or `NAME` for what this shell has."""
+
+    name = "variable"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Split it."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not name:
+            self.fail(f"{value!r} names no variable; type NAME=VALUE, or NAME for what this shell has", param, ctx)
+        if not equals and name not in os.environ:
+            self.fail(f"this shell has no variable {name}; type {name}=VALUE", param, ctx)
+        return name, text if equals else os.environ[name]
+
+
+def read_home(typed: dict[str, Any]) -> HomeOptions:
+    """Take what `home_options` gave out of `typed`."""
+    return HomeOptions(
+        mode=typed.pop("sandbox"),
+        local=typed.pop("local"),
+        local_net=typed.pop("local_net"),
+        mounts=typed.pop("mount"),
+        env=typed.pop("env"),
+        env_exclude=typed.pop("env_exclude"),
+    )
+
+
 def home_options(command: Decorated) -> Decorated:
-    """Say where COMMAND lives; they arrive as `sandbox`, `local`, `local_net`, see `session.options.HomeOptions`."""
+    """Say where COMMAND lives and what it sees there; `read_home` makes one value of them."""
     for option in (
+        click.option(
+            "--env-exclude", multiple=True, metavar="GLOB",
+            help="Leave out the container's variables of these names.",
+        ),
+        click.option(
+            "--env", type=Variable(), multiple=True, metavar="NAME[=VALUE]",
+            help="Set a variable for COMMAND, or keep this shell's. Several allowed.",
+        ),
+        click.option(
+            "--mount", multiple=True, metavar="none|rw|PATH[:LOCAL]",
+            help="The container's volumes appear at their paths, to be read; none of them, writable ones, also the one "
+            "at PATH that would hide something here, or that at LOCAL. Several allowed.",
+        ),
         click.option("--local-net", is_flag=True, help="Let COMMAND reach all of this machine's loopback."),
         click.option(
             "--local", type=Place(), multiple=True, metavar="PORT|HOST:PORT",

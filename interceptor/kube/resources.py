@@ -59,6 +59,7 @@ LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease")
 ROLES = Resource("rbac.authorization.k8s.io/v1", "roles", "Role")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io/v1", "rolebindings", "RoleBinding")
 HPAS = Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+CLAIMS = Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 PDBS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
 ACCESS_REVIEWS = Resource(
     "authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False

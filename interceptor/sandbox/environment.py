@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from interceptor.errors import InterceptorError
 
@@ -98,18 +98,32 @@ def write_env_file(path: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     `set -a; . FILE`, quoted as a POSIX shell needs it and only where it does, so that simple values read the
     same to `docker --env-file` and the dotenv libraries. A shell can't set a name like `my.name`: left out.
     """
-    left_out: tuple[str, ...] = ()
-    if path.suffix == ".json":
-        text = json.dumps(dict(environ), indent=2) + "\n"
-    else:
-        left_out = tuple(name for name in environ if not _is_shell_name(name))
-        text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in environ.items() if name not in left_out)
+    text, left_out = formatted(environ, "json" if path.suffix == ".json" else "file")
     try:
         _replace(path, text)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InterceptorError(f"can't write {path}: {reason}", hint="name another file with --env-file") from error
     return left_out
+
+
+def formatted(
+    environ: Mapping[str, str], form: Literal["json", "file", "shell", "docker"]
+) -> tuple[str, tuple[str, ...]]:
+    """Write variables down for a reader; and the names that its format can't carry.
+
+    `shell` is to be evaluated in a shell, `docker` is what `docker run --env-file` takes: everything behind the first `=`
+    as it is, a line each.
+    """
+    if form == "json":
+        return json.dumps(dict(environ), indent=2) + "\n", ()
+    if form == "docker":
+        left_out = tuple(name for name, value in environ.items() if "\n" in value or name.startswith("#"))
+        return "".join(f"{name}={value}\n" for name, value in environ.items() if name not in left_out), left_out
+    left_out = tuple(name for name in environ if not _is_shell_name(name))
+    export = "export " if form == "shell" else ""
+    lines = (f"{export}{name}={shlex.quote(value)}\n" for name, value in environ.items() if name not in left_out)
+    return "".join(lines), left_out
 
 
 def _is_one_of(name: str, patterns: tuple[str, ...]) -> bool:

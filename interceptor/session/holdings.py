@@ -17,6 +17,7 @@ from interceptor.kube import Cluster, Forbidden, NotFound, resources
 from interceptor.kube.resources import Resource
 from interceptor.swap import SESSION_ANNOTATION, Record, record_of
 from interceptor.workload import life, target
+from interceptor.workload.beside import MANAGED_BY, RUN
 from interceptor.workload.kinds import KINDS, POD, WorkloadRef, kind_for, ref_from_lease, ref_of
 from interceptor.workload.life import WatchedLease
 from interceptor.workload.names import lease_name, object_name
@@ -220,8 +221,8 @@ def _controlled(item: Object) -> bool:
 
 
 def _runs_agent_of(pod: Object) -> str:
-    """The session whose agent runs in a pod that stays; "" for none."""
-    if "deletionTimestamp" in pod["metadata"]:
+    """The session whose agent runs in a pod that stays; "" for none. What `run` starts holds nothing."""
+    if "deletionTimestamp" in pod["metadata"] or (pod["metadata"].get("labels") or {}).get(MANAGED_BY) == RUN:
         return ""
     return str((pod["metadata"].get("annotations") or {}).get(SESSION_ANNOTATION) or "")
 

@@ -19,7 +19,7 @@ from interceptor.sandbox.datagrams import Datagrams
 from interceptor.sandbox.dns.resolver import servers
 from interceptor.sandbox.environment import compose
 from interceptor.sandbox.machine import Machine
-from interceptor.sandbox.namespace import Namespace, OnFuse, SandboxFailed, open_namespace
+from interceptor.sandbox.namespace import Namespace, SandboxFailed, open_namespace
 from interceptor.sandbox.outward import Outward
 from interceptor.sandbox.pool import Pool
 from interceptor.sandbox.ports import Ports
@@ -30,6 +30,7 @@ from interceptor.session.events import Event, Teller
 from interceptor.session.options import HomeOptions
 from interceptor.session.places import Places, find_places, name_files, name_mounts
 from interceptor.session.tunnels import Tunnels
+from interceptor.session.volumes import Volumes
 
 
 class Home(Protocol):
@@ -50,8 +51,7 @@ class Wanted:
     command: Sequence[str]
     environ: Mapping[str, str]
     own_ports: tuple[int, ...] = ()
-    mounts: tuple[Mount, ...] = ()
-    on_fuse: OnFuse | None = None
+    volumes: Volumes | None = None
 
 
 @asynccontextmanager
@@ -66,14 +66,34 @@ async def open_home(
             network = await tunnels.network()
             try:
                 _check(network)
-                space = await stack.enter_async_context(open_namespace(_spec(wanted, network, places), wanted.on_fuse))
+                space = await stack.enter_async_context(_open_space(options, wanted, network, places))
                 home = _Sandbox(space, network, places, tunnels, teller)
             except SandboxFailed as failed:
                 if options.mode == "namespace" or not failed.forbidden:
                     raise
                 text = f"{failed.message}: COMMAND stays on this machine and gets the pod's network by proxy only"
                 teller.tell(Event("note", text, details={"hint": failed.hint}))
-        yield home or _Proxied(wanted, proxy, teller)
+        yield home or _Proxied(options, wanted, proxy, teller)
+
+
+@asynccontextmanager
+async def _open_space(
+    options: HomeOptions, wanted: Wanted, network: Mapping[str, Any], places: Places
+) -> AsyncIterator[Namespace]:
+    """With the volumes by FUSE, else with copies: that this device may not be mounted shows only when it is tried."""
+    volumes = wanted.volumes
+    mounts = await volumes.mounts() if volumes is not None else ()
+    async with AsyncExitStack() as stack:
+        try:
+            spec = _spec(options, wanted, network, places, mounts)
+            space = await stack.enter_async_context(open_namespace(spec, volumes.on_fuse if volumes else None))
+        except SandboxFailed as failed:
+            if volumes is None or failed.step != "files" or not volumes.served_by_fuse:
+                raise
+            mounts = await volumes.copied_mounts(failed.message)
+            spec = _spec(options, wanted, network, places, mounts)
+            space = await stack.enter_async_context(open_namespace(spec))
+        yield space
 
 
 def _check(network: Mapping[str, Any]) -> None:
@@ -82,14 +102,16 @@ def _check(network: Mapping[str, Any]) -> None:
         raise SandboxFailed("pod", "this cluster's pods share this machine's loopback")
 
 
-def _spec(wanted: Wanted, network: Mapping[str, Any], places: Places) -> Spec:
+def _spec(
+    options: HomeOptions, wanted: Wanted, network: Mapping[str, Any], places: Places, mounts: tuple[Mount, ...]
+) -> Spec:
     addresses = tuple(str(one) for one in network["addresses"])
     return Spec(
         argv=tuple(wanted.command),
         executable=find_command(wanted.command),
-        environ=compose(wanted.environ, os.environ, None),
+        environ=compose(wanted.environ, os.environ, None) | dict(options.env),
         hostname=str(network["hostname"]),
-        mounts=(*name_mounts(), *wanted.mounts),
+        mounts=(*name_mounts(), *mounts),
         files=name_files(network, places),
         network=Network(addresses, wanted.own_ports),
     )
@@ -140,11 +162,19 @@ class _Proxied:
 
     pool = None
 
-    def __init__(self, wanted: Wanted, proxy: Proxy, teller: Teller) -> None:
-        self._wanted, self._proxy, self._teller = wanted, proxy, teller
+    def __init__(self, options: HomeOptions, wanted: Wanted, proxy: Proxy, teller: Teller) -> None:
+        self._options, self._wanted, self._proxy, self._teller = options, wanted, proxy, teller
 
     async def run(self) -> int:
         """See Home."""
         environ = compose(self._wanted.environ, os.environ, self._proxy.address)
+        volumes = self._wanted.volumes
+        if volumes is not None and volumes.chosen:
+            environ["INTERCEPTOR_ROOT"] = folder = await volumes.copies()
+            text = (
+                f"the pod's volumes are copied to {folder} (INTERCEPTOR_ROOT); only a sandbox has them at their paths"
+            )
+            self._teller.tell(Event("note", text, details={"root": folder}))
+        environ |= dict(self._options.env)
         with self._teller.shared():
             return await run_command(self._wanted.command, environ)

@@ -16,11 +16,10 @@ from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
-from interceptor.sandbox.environment import for_file, write_env_file
 from interceptor.sandbox.proxy import Proxy
 from interceptor.session import setup
 from interceptor.session.access import open_cluster
-from interceptor.session.environment import environment_of
+from interceptor.session.container import container_environment, write_file
 from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import Exchange
 from interceptor.session.gone import explain
@@ -36,6 +35,7 @@ from interceptor.session.restore import Restorer
 from interceptor.session.takeover import Confirm, take_over
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo
+from interceptor.session.volumes import open_volumes
 from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.dial import Make
 from interceptor.tunnel.local import LocalSide
@@ -164,8 +164,19 @@ class _Session:
                 if not self._options.command:
                     await self._get_ready(pods, tunnels, watchers[1])  # until cancelled
                 ports = tuple({number for port in plan.ports for number in (port.pod, port.local)})
-                wanted = Wanted(self._options.command, environ, ports)
-                async with open_home(self._options.home, wanted, tunnels, proxy, self._teller) as home:
+                await pods.until(lambda: bool(pods.agents(plan.names.session)))
+                pod = pods.agents(plan.names.session)[0].raw
+                home_options = self._options.home
+                async with (
+                    open_volumes(home_options, tunnels, pod, plan.swap, self._teller, self._end) as volumes,
+                    open_home(
+                        home_options,
+                        Wanted(self._options.command, environ, ports, volumes),
+                        tunnels,
+                        proxy,
+                        self._teller,
+                    ) as home,
+                ):
                     make: Make = socket.socket
                     if home.pool is not None and is_loopback(self._options.to_host):
                         make = home.pool.take
@@ -188,16 +199,9 @@ class _Session:
 
     async def _environment(self, pods: Pods, tunnels: Tunnels, proxy: Proxy) -> dict[str, str]:
         """The container's environment, and the way out told to whoever starts a process."""
-        agent: dict[str, str] | None = None
-        while agent is None:
-            await pods.until(lambda: bool(tunnels.live))
-            agent = await tunnels.environment()
-        pod = environment_of(self._plan, agent)
+        pod = await container_environment(self._plan, pods, tunnels, self._options.home)
         if self._options.env_file is not None:
-            left_out = write_env_file(self._options.env_file, for_file(pod, proxy.address))
-            self._teller.tell(Event("note", f"environment written to {self._options.env_file}"))
-            if left_out:
-                self._teller.tell(Event("note", f"names a shell can't set were left out: {', '.join(left_out)}"))
+            write_file(self._options.env_file, pod, self._options.home, proxy.address, self._teller)
         address = proxy.address
         self._teller.tell(
             Event(

@@ -31,6 +31,7 @@ class Stage(Enum):
     """How long the session object outlives us, and how often that is pushed ahead; seconds."""
 
     ALONE = (10, 1.0)  # nothing is changed: its objects hinder nobody but for the lock
+    BESIDE = (30, 5.0)  # a pod of our own runs, and nobody else needs it
     SWAPPED = (60, 5.0)  # no agent has been seen yet: from the swap to its first look it may take so long
     HELD = (3600, 30.0)  # an outage of the API server must never cost the agents their rights
     REMEMBERED = (10 * 365 * 86400, 30.0)  # a bare pod is deleted, and the session alone knows how to make it again

@@ -56,10 +56,12 @@ class Pod:
 class Pods:
     """Kept current by `watch`. Wait for a state with `until`."""
 
-    def __init__(self, cluster: Cluster, ref: WorkloadRef, workload: Object, container: str) -> None:
+    def __init__(
+        self, cluster: Cluster, ref: WorkloadRef, workload: Object, container: str, *, only: PodQuery | None = None
+    ) -> None:
         self._cluster = cluster
         self._namespace = ref.namespace
-        self._queries = queries(ref, workload)
+        self._queries = queries(ref, workload) if only is None else (only,)
         self._container = container
         self._changed = asyncio.Event()
         self._seen: set[PodQuery] = set()

@@ -7,7 +7,7 @@ time only. A reason must last a while before it counts: the kubelet tries again,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -58,20 +58,39 @@ _WAITING = {
 
 async def watch_for_trouble(cluster: Cluster, ref: WorkloadRef, session: str) -> NoReturn:
     """Raise RolloutFailed once the session's pods evidently can't start. Ends no other way than by being cancelled."""
+    await _watch(cluster, ref.namespace, lambda: _look(cluster, ref, session))
+
+
+async def watch_pod_for_trouble(cluster: Cluster, namespace: str, name: str) -> NoReturn:
+    """The same for one pod that belongs to nobody."""
+
+    async def look() -> AsyncIterator[Trouble]:
+        try:
+            pod = await cluster.get(resources.PODS, namespace, name)
+        except NotFound:
+            yield Trouble(f"pod/{name}", "gone", "it was deleted", 0.0)
+            return
+        for item in pod_trouble(pod):
+            yield item
+
+    await _watch(cluster, namespace, look)
+
+
+async def _watch(cluster: Cluster, namespace: str, look: Callable[[], AsyncIterator[Trouble]]) -> NoReturn:
     loop = asyncio.get_running_loop()
     since: dict[tuple[str, str], float] = {}
     while True:
         try:
-            found = [item async for item in _look(cluster, ref, session)]
+            found = [item async for item in look()]
         except (Unreachable, TooManyRequests):
             found = []  # says nothing about the pods; the session notices by itself
         now = loop.time()
         since = {(item.subject, item.kind): since.get((item.subject, item.kind), now) for item in found}
         for item in found:
             if now - since[item.subject, item.kind] >= item.patience:
-                text = await _own_words(cluster, ref.namespace, item)
+                text = await _own_words(cluster, namespace, item)
                 if text:
-                    hint = item.hint or f"see kubectl describe {item.subject} -n {ref.namespace}"
+                    hint = item.hint or f"see kubectl describe {item.subject} -n {namespace}"
                     raise RolloutFailed(f"{item.subject}: {text}", hint=hint)
         await asyncio.sleep(_LOOK_EVERY)
 

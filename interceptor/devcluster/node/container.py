@@ -7,6 +7,7 @@ containerStatuses.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from dataclasses import dataclass
@@ -128,8 +129,9 @@ class Container:
         assert image is not None
         base = {"PATH": self.worker.images.path(), "HOSTNAME": self.worker.name, "HOME": "/root"} | image.env
         base |= {"INTERCEPTOR_BIND": self.worker.address, "INTERCEPTOR_HOSTS": str(self.worker.hosts_file)}
-        env = Environment(self.worker.store, self.worker.pod, self.spec).build(base)
         mounts = self.worker.volumes.mounts(self.spec)
+        base["INTERCEPTOR_MOUNTS"] = json.dumps(dict(mounts))
+        env = Environment(self.worker.store, self.worker.pod, self.spec).build(base)
         command = [expand(word, env) for word in self.spec.get("command") or ()]
         args = [expand(word, env) for word in self.spec.get("args") or ()]
         if not command:

@@ -67,7 +67,7 @@ class RemoteFiles:
         """The stream that is open, waited for. Raises OSError EIO."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while (link := await asyncio.shield(self._link)).over.done():
+                while (link := await asyncio.shield(self._link)).over.done():  # noqa: ASYNC110
                     await asyncio.sleep(0)  # `serve` is about to see it, too
                 return link
         except TimeoutError:
