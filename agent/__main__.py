@@ -19,6 +19,7 @@ from agent.alone import Alone
 from agent.drain import Drain
 from agent.guard import Guard
 from agent.health import Health
+from agent.in_place import InPlace
 from agent.inbound import Inbound
 from agent.journal import say
 from agent.listener import Listener
@@ -35,21 +36,34 @@ def main() -> int:
     """Run until SIGTERM; 0 after an orderly end."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else sys.argv[0]).absolute()
     config = configuration.read(folder if folder.is_dir() else folder.parent)
-    raise_limit()
+    files_before = raise_limit()
     poller = EpollPoller()
     workers = Workers(poller)
     inbound = Inbound(poller, config.hold)
     # Threads of its own: a thousand slow look-ups of the local process may not keep it from restoring.
     guard = Guard(poller, Workers(poller), config, inbound.hand_over)
 
-    on_change = Alone(poller, config.alone, poller.stop).tunnel if config.alone else guard.tunnel
+    in_place = InPlace(poller, Workers(poller), config, inbound, files_before, lambda: not drain.begun, poller.stop)
+    on_change = guard.tunnel
+    if config.alone:
+        on_change = Alone(poller, config.alone, poller.stop).tunnel
+    elif config.app is not None:
+        on_change = in_place.tunnel
     tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), on_change)
     listeners = [Listener(poller, config.bind, port, functools.partial(inbound.arrived, port)) for port in config.ports]
     tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
-    drain = Drain(poller, inbound, tunnels, guard, [*listeners, tunnel_listener])
-    health = Health(poller, lambda: tunnels.armed and not drain.begun, lambda: drain.begun)
-    tunnels.on_armed = health.look_again
-    health.pages = Status(poller, config, tunnels, inbound, guard, lambda: drain.begun).pages
+    in_place.listeners = [*listeners, tunnel_listener]
+    drain = Drain(poller, inbound, tunnels, guard, in_place.listeners)
+
+    def is_ready() -> bool:
+        return in_place.ready if in_place.started else (tunnels.armed or guard.unneeded) and not drain.begun
+
+    def guard_state() -> str:
+        return guard.state if config.app is None else in_place.state
+
+    health = Health(poller, is_ready, lambda: drain.begun)
+    tunnels.on_armed = guard.on_restored = in_place.on_ready = health.look_again
+    health.pages = Status(poller, config, tunnels, inbound, guard_state, lambda: drain.begun).pages
     Listener(poller, config.bind, config.health_port, health.arrived)
 
     def begin_end() -> None:
@@ -58,15 +72,18 @@ def main() -> int:
 
     on_signal(poller, begin_end)
     guard.start()
+    if config.app is not None:
+        in_place.start()
     say(f"session {config.session}: listening on {', '.join(map(str, config.ports))}")
     poller.run()
     return 0
 
 
-def raise_limit() -> None:
-    """As many descriptors as we may have: each connection holds one, and a usual soft limit is 1,024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def raise_limit() -> int:
+    """As many descriptors as we may have: each connection holds one, and a usual soft limit is 1,024. Returns what it was."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
 
 
 def on_signal(poller: EpollPoller, begin_end: Callable[[], None]) -> None:

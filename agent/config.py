@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Config(NamedTuple):
@@ -26,7 +26,9 @@ class Config(NamedTuple):
     lease: str
     owner: str
     pods: str
+    kind: str  # of the workload
     alone: float  # seconds without a client after which this agent ends; 0: it stays
+    app: dict[str, Any] | None  # the app's own command, for `in_place`
 
 
 def read(folder: Path) -> Config:
@@ -48,5 +50,7 @@ def read(folder: Path) -> Config:
         lease=data["lease"],
         owner=data["owner"],
         pods=data["pods"],
+        kind=data.get("kind", "Deployment"),
         alone=data.get("alone", 0.0),
+        app=data.get("app"),
     )

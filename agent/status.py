@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.config import Config
-from agent.guard import Guard
 from agent.inbound import Inbound
 from agent.probe import Probe
 from agent.tunnels import Tunnels
@@ -31,11 +30,11 @@ class Status:
         config: Config,
         tunnels: Tunnels,
         inbound: Inbound,
-        guard: Guard,
+        guard_state: Callable[[], str],
         is_ending: Callable[[], bool],
     ) -> None:
         self._poller, self._config, self._tunnels, self._inbound = poller, config, tunnels, inbound
-        self._guard, self._is_ending = guard, is_ending
+        self._guard_state, self._is_ending = guard_state, is_ending
         self._asking: list[Answer] = []  # who waits for the probe under way
 
     @property
@@ -56,7 +55,7 @@ class Status:
                     "ending": self._is_ending(),
                     "tunnel": tunnel,
                     "callers": {"waiting": self._inbound.waiting, "all": self._inbound.busy},
-                    "guard": self._guard.state,
+                    "guard": self._guard_state(),
                 }
             )
         )

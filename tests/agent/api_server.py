@@ -66,6 +66,7 @@ class ApiServer:
         self.pods: list[dict[str, Any]] = []
         self.job = True
         self.reads = 0  # of the Lease
+        self.asked = 0  # anything, by anybody
         self.conflicts = 0  # patches yet to be answered with 409
         self.broken = ""  # what every request is answered with instead, if anything
         self.deleted = asyncio.Event()
@@ -84,6 +85,7 @@ class ApiServer:
         self.lease["spec"]["renewTime"] = time
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
         if self.broken:
             return web.Response(status=502, text=self.broken) if self.broken != "html" else web.Response(text="<html>")
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
