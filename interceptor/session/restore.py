@@ -104,7 +104,7 @@ class Restorer:
         deadline = asyncio.get_running_loop().time() + REACH_TIME
         while True:
             try:
-                remembered = self._plan.workload.get("pod")
+                remembered = self._plan.workload.get("pod") or (self.others.swapped if self.others else None)
                 return await undo_swap(self._cluster, names.ref, names.session, remembered=remembered)
             except Unreachable as error:
                 if asyncio.get_running_loop().time() > deadline:

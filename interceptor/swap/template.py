@@ -105,7 +105,8 @@ def _lacks_user(root: dict[str, Any], container: Path) -> bool:
 
 
 def _write_probes(writer: _Writer, container: Path, plan: SwapPlan) -> None:
-    """Every value spelled out: what is left to defaults comes back different from what was written.
+    """Every value spelled out: what is left to defaults comes back different from what was written. And none of them the
+    API's default, where that can be: a manifest that drops a field meanwhile makes it the default, and so it is theirs.
 
     The agent answers in a millisecond, but may wait for the processor where the container's limit is small: hence
     the long timeouts. Readiness is asked for each second, so that a tunnel that is up serves at once; it is there
@@ -124,8 +125,8 @@ def _write_probes(writer: _Writer, container: Path, plan: SwapPlan) -> None:
     if look(writer.root, (*container, "startupProbe")):
         writer.write((*container, "startupProbe"), probe("/started", 1, 60))
     if look(writer.root, (*container, "livenessProbe")):
-        writer.write((*container, "livenessProbe"), probe("/live", 10, 6))
-    writer.write((*container, "readinessProbe"), probe("/ready", 1, 3))
+        writer.write((*container, "livenessProbe"), probe("/live", 11, 6))
+    writer.write((*container, "readinessProbe"), probe("/ready", 1, 4))
 
 
 def _write_files(writer: _Writer, container: Path, plan: SwapPlan) -> None:

@@ -11,13 +11,15 @@ last, so that whoever dies in between leaves enough behind for the next one to e
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from interceptor.swap.merge import merge
 from interceptor.swap.owners import give_back
 from interceptor.swap.path import ABSENT, Path, covers, has_parent, look, put, same, text
-from interceptor.swap.record import SWAP_ANNOTATION, Change, Record, record_of
+from interceptor.swap.record import SESSION_ANNOTATION, SWAP_ANNOTATION, Change, Record, encode, record_of
 
+_FILES = ("volumes", "volumeMounts")
 _CONTAINERS = ("containers", "initContainers")
 
 
@@ -77,6 +79,36 @@ def disturbed(workload: dict[str, Any], record: Record) -> list[Disturbed]:
         if not change.is_room and not covers(change.after, now):
             found.append(Disturbed(change.path, same(now, change.before)))
     return found
+
+
+def settled(workload: dict[str, Any]) -> dict[str, Any] | None:
+    """Right after the swap: the workload whose record has what was stored; None where that is what was written.
+
+    An admission webhook may rewrite what we write (an image's registry): later that must not look like somebody's change.
+    """
+    record = record_of(workload)
+    if record is None or not disturbed(workload, record):
+        return None
+    stored = [
+        change if change.is_room else Change(change.path, change.before, copy.deepcopy(look(workload, change.path)))
+        for change in record.changes
+    ]
+    told = copy.deepcopy(workload)
+    told["metadata"]["annotations"][SWAP_ANNOTATION] = encode(replace(record, changes=tuple(stored)))
+    return told
+
+
+def with_record_of(swapped: dict[str, Any], workload: dict[str, Any]) -> dict[str, Any]:
+    """The workload with the record of `swapped` where somebody took that away and left the agent; else as it is."""
+    if record_of(workload) is not None:
+        return workload
+    told = copy.deepcopy(workload)
+    text = swapped["metadata"]["annotations"][SWAP_ANNOTATION]
+    told["metadata"]["annotations"] = {**(told["metadata"].get("annotations") or {}), SWAP_ANNOTATION: text}
+    record = record_of(told)
+    assert record is not None
+    marks = [change for change in record.changes if change.path[-1] == SESSION_ANNOTATION or change.path[-2] in _FILES]
+    return told if any(covers(mark.after, look(workload, mark.path)) for mark in marks) else workload
 
 
 def _followed(changes: tuple[Change, ...], root: dict[str, Any]) -> list[Change]:

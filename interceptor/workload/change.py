@@ -15,13 +15,16 @@ from interceptor.errors import InterceptorError
 from interceptor.kube.errors import Conflict, Forbidden, NotFound
 from interceptor.swap import (
     SESSION_ANNOTATION,
+    SWAP_ANNOTATION,
     AlreadySwapped,
     SwapPlan,
     first_write,
     json_patch,
     precondition,
     restore,
+    settled,
     swap,
+    with_record_of,
 )
 from interceptor.swap.record import record_of
 from interceptor.workload.kinds import POD, WorkloadRef
@@ -63,10 +66,25 @@ async def apply_swap(cluster: Cluster, ref: WorkloadRef, plan: SwapPlan) -> Obje
                 return found  # an earlier patch arrived though its answer did not
             raise
         try:
-            return await _send(cluster, ref, found, swapped)
+            stored = await _send(cluster, ref, found, swapped)
         except Conflict:
             await _pause(attempt)
+            continue
+        return await _settle(cluster, ref, stored)
     raise _contended(ref)
+
+
+async def _settle(cluster: Cluster, ref: WorkloadRef, stored: Object) -> Object:
+    """Have the record say what an admission webhook made of the swap; whatever was written since stays as it is."""
+    wanted = settled(stored)
+    if wanted is None:
+        return stored
+    operations = json_patch(stored, wanted)  # one: the annotation's
+    tests = [
+        {"op": "test", "path": operation["path"], "value": stored["metadata"]["annotations"][SWAP_ANNOTATION]}
+        for operation in operations
+    ]
+    return await cluster.patch(ref.resource, ref.namespace, ref.object, [*tests, *operations])
 
 
 async def undo_swap(
@@ -74,7 +92,8 @@ async def undo_swap(
 ) -> Undone:
     """Put back what the session (None: whichever) replaced. Safe to call at any time, any number of times.
 
-    `remembered` is a bare pod as we found it, should its stand-in have been deleted.
+    `remembered` is a bare pod as we found it, should its stand-in have been deleted; else the workload as the swap left
+    it, should somebody have removed the record and left the agent.
     """
     if ref.kind is POD:
         return Undone("restored" if await bring_back(cluster, ref, remembered) else "nothing")
@@ -83,15 +102,16 @@ async def undo_swap(
             found = await cluster.get(ref.resource, ref.namespace, ref.object)
         except NotFound:
             return Undone("gone")
-        record = record_of(found)
+        told = found if remembered is None else with_record_of(remembered, found)
+        record = record_of(told)
         if record is None or (session is not None and record.session != session):
             return Undone("nothing")
-        kept = restore(found, session).kept
+        kept = restore(told, session).kept
         try:
-            first = first_write(found, session)
+            first = first_write(told, session)
             if first is not None:
-                found = await _send(cluster, ref, found, first)
-            await _send(cluster, ref, found, restore(found, session).workload)
+                found = told = await _send(cluster, ref, found, first)
+            await _send(cluster, ref, found, restore(told, session).workload)
         except NotFound:
             return Undone("gone")
         except Conflict:
