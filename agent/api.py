@@ -31,6 +31,10 @@ class Api:
         """Read one object."""
         return self._call("GET", path)
 
+    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Create one object in a collection."""
+        return self._call("POST", path, body)
+
     def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
         """Apply a JSON Patch."""
         return self._call("PATCH", path, operations, "application/json-patch+json")

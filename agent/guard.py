@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from agent.api import Api, ApiError
 from agent.config import Config
+from agent.handwork import Handwork
 from agent.journal import say
 from agent.release import Release
 from agent.watchdog import Watchdog
@@ -54,10 +55,13 @@ class Guard:
         self._config = config
         self._api = Api(config.folder)
         self._watchdog = Watchdog(config.lost_after, config.silent_after)
-        self._release = Release(poller, workers, config, self._api, hand_over)
+        self._handwork = Handwork(self._api, config)
+        self._release = Release(poller, workers, config, self._api, self._handwork, hand_over)
         self._looking = False
         self._just_lost = False
         self._timer: Timer | None = None
+        self._over = False
+        self.on_restored: Callable[[], None] = lambda: None
 
     @property
     def busy(self) -> bool:
@@ -72,6 +76,15 @@ class Guard:
         if self._release.under_way:
             return "restored"
         return "watching" if self._watchdog.watching else "idle"
+
+    @property
+    def unneeded(self) -> bool:
+        """Whether this pod has to look ready although nobody serves its callers any more.
+
+        An ordered StatefulSet exchanges no pod while another is not ready, ours that never had a client among them. They
+        are gone as soon as it goes on; callers who come meanwhile are handed over, or wait.
+        """
+        return self._over and self._config.kind == "StatefulSet"
 
     def start(self) -> None:
         """Begin; how long the client has for its first tunnel, the Lease says."""
@@ -161,6 +174,7 @@ class Guard:
         """Restore the workload; OSError and ApiError mean: try again."""
         # Needed once, at the end: imported here, a fifth less of the pod's start (a zipapp is compiled each time).
         from interceptor.swap import first_write, json_patch, precondition, record_of, restore  # noqa: PLC0415
+        from interceptor.swap.pod import carried  # noqa: PLC0415
 
         def write(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
             version = found["metadata"]["resourceVersion"]
@@ -169,6 +183,10 @@ class Guard:
         for _ in range(ATTEMPTS):
             try:
                 workload = self._api.get(self._config.workload)
+                pod = carried(workload)
+                if pod is not None:
+                    self._handwork.bring_back(pod)
+                    return
                 record = record_of(workload)
                 if record is not None and record.session == self._config.session:
                     first = first_write(workload)
@@ -196,4 +214,6 @@ class Guard:
     def _restored(self, text: str) -> None:
         say(text)
         self._watchdog.retire()
+        self._over = True
+        self.on_restored()
         self._release.begin()

@@ -6,11 +6,12 @@ matters: the session object goes last, because it takes along the very right by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from agent.api import Api, ApiError
 from agent.config import Config
+from agent.handwork import Handwork
 from agent.journal import say
 from agent.workers import Workers
 from interceptor.tunnel.poller import Poller
@@ -24,20 +25,28 @@ class Pods(NamedTuple):
     """What one look at the workload's pods found."""
 
     serving: list[str]  # addresses of pods that run the app, ready
-    agents: bool  # whether pods of this session are left that are not ending
-    history: dict[str, str]  # our pods' ReplicaSets, name to uid
+    agents: int  # how many pods of this session are left that are not ending
+    ours: list[dict[str, Any]]  # all of this session's
 
 
 class Release:
     """From a restored template to the end of the session."""
 
     def __init__(
-        self, poller: Poller, workers: Workers, config: Config, api: Api, hand_over: Callable[[list[str]], None]
+        self,
+        poller: Poller,
+        workers: Workers,
+        config: Config,
+        api: Api,
+        handwork: Handwork,
+        hand_over: Callable[[list[str]], None],
     ) -> None:
         self._poller, self._workers, self._config, self._api = poller, workers, config, api
+        self._handwork = handwork
         self._hand_over = hand_over
         self._handed: list[str] = []
-        self._history: dict[str, str] = {}
+        self._ours: dict[str, dict[str, Any]] = {}
+        self._left = 0
         self._deadline = 0.0
         self.under_way = False
 
@@ -54,45 +63,36 @@ class Release:
     def _find(self) -> Pods | None:
         """None: the API server did not answer."""
         try:
-            return pods_of(self._api.get(self._config.pods)["items"], self._config.session)
+            items = self._api.get(self._config.pods)["items"]
+            self._handwork.exchange(items, self._poller.now())
+            return pods_of(items, self._config.session)
         except ApiError as error:
-            return Pods([], False, {}) if error.status in (401, 403) else None  # another agent has finished
+            return Pods([], 0, []) if error.status in (401, 403) else None  # another agent has finished
         except OSError:
             return None
 
     def _found(self, pods: Pods | None, error: Exception | None) -> None:
         if error is not None:
             raise error
-        late = self._poller.now() >= self._deadline
         if pods is not None:
-            if "/deployments/" in self._config.workload:
-                self._history.update(pods.history)
+            self._ours.update({pod["metadata"]["name"]: pod for pod in pods.ours})
+            if pods.agents != self._left:  # it goes on: however many pods there are, one after the other
+                self._left, self._deadline = pods.agents, self._poller.now() + PATIENCE
             if pods.serving and pods.serving != self._handed:
                 self._handed = pods.serving
                 self._hand_over(pods.serving)
-        if late or (pods is not None and not pods.agents):
+        late = self._poller.now() >= self._deadline
+        if late or (pods is not None and not pods.agents and (pods.serving or self._config.kind != "Pod")):
             self._workers.run(self._finish, self._finished)
         else:
             self._poller.call_later(LOOK_EVERY, self._look)
 
     def _finish(self) -> None:
-        for name, uid in self._history.items():
-            self._forget(name, uid)
+        self._handwork.forget(list(self._ours.values()))
         try:
             self._api.delete(self._config.owner)
         except ApiError as error:
             if error.status not in (401, 403, 404):  # another agent was first
-                raise
-
-    def _forget(self, name: str, uid: str) -> None:
-        """Delete a ReplicaSet of ours, so that `kubectl rollout undo` can't bring agents back whose files are gone."""
-        path = f"{self._config.workload.rpartition('/deployments/')[0]}/replicasets/{name}"
-        try:
-            self._api.delete(path, uid)
-        except ApiError as error:
-            # 403: the client died before it had allowed it, or its user may not. The ReplicaSet then stays in the
-            # history, empty, until newer revisions push it out.
-            if error.status not in (401, 403, 404, 409):
                 raise
 
     def _finished(self, _: Any, error: Exception | None) -> None:
@@ -106,28 +106,22 @@ class Release:
 
 
 def pods_of(items: list[dict[str, Any]], session: str) -> Pods:
-    """Sort the workload's pods: who serves, who is still ours, and which ReplicaSets ours come from."""
+    """Sort the workload's pods: who serves, and who is still ours."""
     from interceptor.swap import SESSION_ANNOTATION  # noqa: PLC0415  not on the way of the pod's start
 
     serving: list[str] = []
-    history: dict[str, str] = {}
-    agents = False
+    ours = []
+    agents = 0
     for pod in items:
         metadata = pod["metadata"]
         ending = "deletionTimestamp" in metadata or pod.get("status", {}).get("phase") in _OVER
         whose = metadata.get("annotations", {}).get(SESSION_ANNOTATION)
         if whose == session:
-            agents = agents or not ending
-            history.update(_replica_sets(metadata))
-        elif not ending and _ready(pod):  # the app's own, or by now somebody else's
+            agents += not ending
+            ours.append(pod)
+        elif whose is None and not ending and _ready(pod):
             serving.append(pod["status"]["podIP"])
-    return Pods(sorted(serving), agents, history)
-
-
-def _replica_sets(metadata: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for owner in metadata.get("ownerReferences", []):
-        if owner.get("controller") and owner["kind"] == "ReplicaSet":
-            yield owner["name"], owner["uid"]
+    return Pods(sorted(serving), agents, ours)
 
 
 def _ready(pod: dict[str, Any]) -> bool:

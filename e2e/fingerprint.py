@@ -31,7 +31,11 @@ KINDS = (
     ("rbac.authorization.k8s.io/v1", "roles"),
 )
 MOVING = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink")
-COUNTED = ("deployment.kubernetes.io/revision", "endpoints.kubernetes.io/last-change-trigger-time")
+COUNTED = (
+    "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
+    "endpoints.kubernetes.io/last-change-trigger-time",
+)
 TOKEN_VOLUME = re.compile(r"kube-api-access-\w+")  # of a bare pod made anew
 GIVEN = ("nodeName", "serviceAccount", "tolerations", "volumes")  # of a bare pod: written by admission and scheduler
 

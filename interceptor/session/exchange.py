@@ -98,19 +98,28 @@ class Exchange:
                     await self._delete_given_away()
             except TimeoutError as error:
                 raise RolloutFailed(f"the pods of {self._ref.title} took longer than {within:.0f} s") from error
-        elif waits_for_unready(self._workload):
-            await self._unstick(within)
         else:
-            await wait_rolled_out(self._cluster, self._ref, within=within)
+            await (self._unstick(within) if waits_for_unready(self._workload) else self._rolled_out(within))
 
     async def _unstick(self, within: float) -> None:
         """The controller waits for agents that will never be ready: those go by our hand, the others by its own."""
         async with asyncio.TaskGroup() as group:
             helper = group.create_task(self._delete_stuck(), name="delete agents that are not ready")
             try:
-                await wait_rolled_out(self._cluster, self._ref, within=within)
+                await self._rolled_out(within)
             finally:
                 helper.cancel()
+
+    async def _rolled_out(self, within: float) -> None:
+        """By the numbers, and by the pods: with a partition, pods that were never exchanged count as new ones."""
+        try:
+            async with asyncio.timeout(within):
+                await wait_rolled_out(self._cluster, self._ref, within=within)
+                if any(map(self._is_agent, self._alive())):
+                    await self._pods.until(lambda: not any(map(self._is_agent, self._alive())))
+                    await wait_rolled_out(self._cluster, self._ref, within=within)
+        except TimeoutError as error:
+            raise RolloutFailed(f"agents of {self._ref.title} were left after {within:.0f} s") from error
 
     async def _delete_stuck(self) -> None:
         """Agents that are not ready now, and later ones that have had time: one that just starts may come yet."""
