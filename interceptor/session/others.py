@@ -18,7 +18,7 @@ from interceptor.session.events import Event, Teller
 from interceptor.session.plan import Plan
 from interceptor.swap import disturbed, record_of
 from interceptor.swap.path import Path, text
-from interceptor.workload.edits import Author, author_of, edits, words
+from interceptor.workload.edits import AGENT, Author, author_of, edits, words
 
 Object = dict[str, Any]
 
@@ -92,9 +92,9 @@ def taken(plan: Plan, now: Object, author: Author) -> InterceptorError | None:
     """Why it is not ours any more."""
     title, at = plan.title, f" at {author.at}" if author.at else ""
     record = record_of(now)
+    if author.program == AGENT and (record is None or disturbed(now, record)):
+        return TakenByOthers(f"{title}: an agent restored it{at}, having lost this program", author)
     if record is None:
-        if author.program == "an agent":
-            return TakenByOthers(f"{title}: an agent restored it{at}, having lost this program", author)
         return TakenByOthers(f"{title}: {author} took the swap back{at}", author)
     if record.session != plan.names.session:
         return TakenByOthers(f"{title}: {record.holder} intercepts it now", author)

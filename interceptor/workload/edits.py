@@ -19,6 +19,7 @@ from interceptor.swap.path import ABSENT, Path, same, text
 
 Object = dict[str, Any]
 
+AGENT = "an agent"
 MOST_NAMED = 4  # places told by name; of more, how many
 
 _SHORTER = (("spec.template.spec.", ""), ("spec.template.metadata.", "template "), ("spec.", ""), ("metadata.", ""))
@@ -33,7 +34,7 @@ _PROGRAMS = {
     "Helm": "Helm",
     "kubectl-client-side-apply": "kubectl apply",
     "interceptor": "another interceptor",
-    "interceptor-agent": "an agent",
+    "interceptor-agent": AGENT,
 }
 
 

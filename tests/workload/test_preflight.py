@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from interceptor.swap import AlreadySwapped, swap
-from interceptor.workload.preflight import judge
+from interceptor.workload.preflight import Surroundings, judge
 from tests.swap.test_template import PLAN
 
 
@@ -68,30 +70,87 @@ def test_broken_app_may_be_intercepted() -> None:
     assert findings.notes == ["only 1 of 2 pods of deploy/orders are available"]
 
 
+RECREATE = {"type": "Recreate"}
+
+
+def pod(started: str, ready: str, status: str = "True") -> dict[str, Any]:
+    condition = {"type": "Ready", "status": status, "lastTransitionTime": f"2026-11-23T08:00:{ready}Z"}
+    return {"status": {"startTime": f"2026-11-23T08:00:{started}Z", "conditions": [condition]}}
+
+
+def rolling(**how: Any) -> dict[str, Any]:
+    return {"type": "RollingUpdate", "rollingUpdate": how}
+
+
 def test_downtime_is_told() -> None:
-    assert "strategy Recreate" in judge(deployment(strategy={"type": "Recreate"})).notes[0]
-    for unavailable in (2, "100%"):
-        rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable}}
-        assert "lets all pods go at once" in judge(deployment(strategy=rolling)).notes[0]
-    assert judge(deployment(strategy={"rollingUpdate": {"maxUnavailable": "50%"}})).notes == []
+    [note] = judge(deployment(strategy=RECREATE)).notes
+    assert note == (
+        "strategy Recreate: no pod answers at the start, for 2 s and what the pods need to end (at most 30 s), "
+        "and at the end, until they are ready"
+    )
+    pods = [pod("01", "09"), pod("01", "05"), pod("01", "59", "False")]
+    assert (
+        "about 5 s until they are ready (as long as the last time)"
+        in judge(deployment(strategy=RECREATE), pods=pods).notes[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "replicas", "told"),
+    [
+        ({"maxUnavailable": 2}, 2, True),
+        ({"maxUnavailable": "100%"}, 2, True),
+        ({"maxUnavailable": "50%"}, 2, False),
+        ({"maxUnavailable": "25%", "maxSurge": "25%"}, 1, False),
+        ({"maxUnavailable": "25%", "maxSurge": 0}, 1, True),  # both come to nothing: the API then takes one away
+        ({"maxUnavailable": 0, "maxSurge": 1}, 1, False),
+    ],
+)
+def test_all_pods_at_once_is_told(how: dict[str, Any], replicas: int, told: bool) -> None:
+    notes = judge(deployment(strategy=rolling(**how), replicas=replicas)).notes
+    assert ["lets all pods go at once" in note for note in notes] == [True] * told
+
+
+def test_budget_matters_only_without_pods() -> None:
+    """Rollouts don't ask disruption budgets: worth a word only where one promises what a rollout will not keep."""
+
+    def budget(selector: dict[str, Any]) -> Surroundings:
+        return Surroundings(budgets=[{"metadata": {"name": "two"}, "spec": {"selector": selector}}])
+
+    labelled = deployment(strategy=RECREATE)
+    labelled["spec"]["template"]["metadata"] = {"labels": {"app": "orders"}}
+    ours = budget({"matchExpressions": [{"key": "app", "operator": "In", "values": ["orders"]}]})
+    assert "a disruption budget (two) doesn't hold for rollouts" in judge(labelled, ours).notes[0]
+    assert "budget" not in judge(labelled, budget({"matchLabels": {"app": "web"}})).notes[0]
+    assert judge(deployment(), ours).notes == []
+
+
+def test_slow_steps_are_told() -> None:
+    assert "minReadySeconds 20" in judge(deployment(minReadySeconds=20)).notes[0]
+
+
+def test_short_deadline_is_told() -> None:
+    [note] = judge(deployment(progressDeadlineSeconds=8), hold=10).notes
+    assert "--hold 6" in note
+    assert judge(deployment(progressDeadlineSeconds=600), hold=10).notes == []
 
 
 def test_autoscaler_is_told() -> None:
-    def autoscaler(name: str) -> dict[str, Any]:
+    def autoscaler(name: str) -> Surroundings:
         aim = {"kind": "Deployment", "name": name}
-        return {"metadata": {"name": "scaler"}, "spec": {"scaleTargetRef": aim}}
+        spec = {"scaleTargetRef": aim, "minReplicas": 2, "maxReplicas": 9}
+        return Surroundings(autoscalers=[{"metadata": {"name": "scaler"}, "spec": spec}])
 
-    assert judge(deployment(), [autoscaler("web")]).notes == []
-    assert "autoscaler scaler" in judge(deployment(), [autoscaler("orders")]).notes[0]
+    assert judge(deployment(), autoscaler("web")).notes == []
+    assert "autoscaler scaler (2 to 9 pods)" in judge(deployment(), autoscaler("orders")).notes[0]
 
 
-def test_owners_are_told() -> None:
-    marks = {
-        "Argo CD": {"annotations": {"argocd.argoproj.io/tracking-id": "x"}},
-        "Flux": {"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}},
-        "Helm release web": {"annotations": {"meta.helm.sh/release-name": "web"}},
-    }
-    for owner, metadata in marks.items():
-        workload = deployment()
-        workload["metadata"].update(metadata)
-        assert owner in judge(workload).notes[0]
+def test_blind_spots_are_told() -> None:
+    unseen = Surroundings(unseen=["could not look at autoscalers: missing right list x"])
+    assert judge(deployment(), unseen).notes == unseen.unseen
+
+
+def test_deleted_workload_is_refused() -> None:
+    workload = deployment()
+    workload["metadata"]["deletionTimestamp"] = "2026-11-23T08:00:00Z"
+    assert str(judge(workload).errors[0]) == "deploy/orders is being deleted"
