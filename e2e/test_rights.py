@@ -1,6 +1,8 @@
 """Scenario 24: the Role that `--dry-run` prints is enough, and each verb in it is missed by name."""
 
 import json
+import signal
+import time
 from itertools import takewhile
 from typing import Any
 
@@ -87,6 +89,40 @@ def test_missing_right_stops_before_change(scene: Scene) -> None:
         failed = intercept.wait_for("failed")
         assert "patch" in json.dumps(failed.fields)
         assert "deployments" in json.dumps(failed.fields)
+
+
+def test_without_roles_the_app_comes_back_in_place(scene: Scene) -> None:
+    """Who may not create Roles is told what remains: in the container's own image, the app itself when the client dies."""
+    scene.echo()
+    grant(scene, [rule for rule in role(scene)["rules"] if "rbac.authorization.k8s.io" not in rule["apiGroups"]])
+    before = scene.fingerprint()
+    refused = scene.intercept("deploy/echo", "--agent-image", scene.image, "--as", USER)
+    assert refused.wait(30) == 1, refused.transcript()
+    assert "--no-guard" in refused.wait_for("failed")["hint"]
+    scene.expect_same(before)
+    load = scene.load()
+    load.wait_for("CLUSTER")
+    intercept = scene.started("deploy/echo", "--port", f"{scene.local().port}:8080", "--as", USER)
+    assert any("you may not create roles" in event["text"] for event in intercept.events if event.name == "note")
+    load.wait_steady("LOCAL")
+    (pod,) = scene.kubectl.pods()
+    killed = time.time()
+    intercept.send(signal.SIGKILL)
+    scene.measured(
+        f"the app served again after {load.wait_for('CLUSTER', after=killed, timeout=30).end - killed:.1f} s"
+    )
+    load.wait_steady("CLUSTER")
+    (same,) = scene.kubectl.pods()
+    assert same["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert scene.kubectl.restarts() == 0
+    seen = scene.run("status", "deploy/echo", "-n", scene.namespace, "--as", USER)
+    assert seen.wait(30) == 1, seen.transcript()
+    assert "runs the app's own command in place" in seen.text("stdout")
+    restored = scene.run("restore", "deploy/echo", "-n", scene.namespace, "--as", USER)
+    assert restored.wait(90) == 0, restored.transcript()
+    load.finish()
+    scene.kubectl("delete", "pod", "load", "--ignore-not-found", "--wait=true")
+    scene.expect_same(before)
 
 
 def test_other_namespace_is_refused(scene: Scene) -> None:

@@ -13,6 +13,8 @@ Object = dict[str, Any]
 State = Literal["ok", "failed", "skipped"]
 HopName = Literal["API server", "rights", "client", "service", "pod", "agent", "tunnel", "local process"]
 
+APP_RUNS = "the app runs in place"  # what an agent says that gave its place up
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
@@ -73,6 +75,10 @@ class AgentHops:
     def agent_hop(self, view: Object, ms: float) -> bool:
         """Whether a probe can get further than the agent."""
         self.ports = [int(port) for port in view.get("ports") or []]
+        if view.get("guard") == APP_RUNS:
+            hint = f"to take the swap back: interceptor restore, then intercept again; {self.logs}"
+            self.fail("agent", "it took the client for gone and runs the app's own command in place", hint, ms)
+            return False
         guard = {"off": "without a guard"}.get(str(view.get("guard")), f"guard {view.get('guard')}")
         self.hops.append(Hop("agent", "ok", f"it answers through the API server; {guard}", ms, self.pod.name))
         tunnel = view.get("tunnel") or {}

@@ -25,6 +25,7 @@ from interceptor.session.exchange import Exchange
 from interceptor.session.gone import explain
 from interceptor.session.history import allow_forgetting
 from interceptor.session.home import Wanted, open_home
+from interceptor.session.in_place import watch_agents
 from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.localside import addresses_of, is_loopback, until_listening
 from interceptor.session.options import InterceptOptions
@@ -124,7 +125,11 @@ class _Session:
             ("settle", self._settle(pods, tunnels, held, keeper)),
         ):
             self._start(services, name, service)
-        if options.guard:
+        if plan.app is not None:
+            self._start(
+                services, "watch for agents that gave up", watch_agents(cluster, plan, pods, tunnels, self._end)
+            )
+        if plan.guarded:
             self._start(services, "renew the agents' token", keeper.renew_token())
             self._start(services, "let the agents tidy up", allow_forgetting(cluster, names, pods))
 

@@ -34,7 +34,9 @@ class Stage(Enum):
     BESIDE = (30, 5.0)  # a pod of our own runs, and nobody else needs it
     SWAPPED = (60, 5.0)  # no agent has been seen yet: from the swap to its first look it may take so long
     HELD = (3600, 30.0)  # an outage of the API server must never cost the agents their rights
-    REMEMBERED = (10 * 365 * 86400, 30.0)  # a bare pod is deleted, and the session alone knows how to make it again
+    # A bare pod is deleted, and the session alone knows how to make it again. Or no agent may restore, and new pods of the
+    # swapped template need the session's files until somebody does.
+    REMEMBERED = (10 * 365 * 86400, 30.0)
 
     @property
     def ahead(self) -> int:
@@ -108,7 +110,10 @@ class Keeper:
         await self._push()
 
     async def remember(self) -> None:
-        """A bare pod is deleted next: return when the session object won't end by itself. Raises like `swapping`."""
+        """Return when the session object won't end by itself: a bare pod is deleted next, or nobody but us will restore.
+
+        Raises like `swapping`.
+        """
         self._stage = Stage.REMEMBERED
         await self._push()
 

@@ -12,6 +12,7 @@ from typing import Any
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, Forbidden
 from interceptor.kube.resources import SERVICES
+from interceptor.session.in_place import choose_guard
 from interceptor.session.options import InterceptOptions
 from interceptor.swap import SwapPlan
 from interceptor.swap.exchange import by_hand
@@ -21,6 +22,7 @@ from interceptor.workload.inspect import PodFacts, inspect
 from interceptor.workload.kinds import POD, kind_of, ref_of, replicas_of, title_of
 from interceptor.workload.names import new_session
 from interceptor.workload.objects import SessionNames
+from interceptor.workload.own_command import own_command
 from interceptor.workload.podlist import list_pods
 from interceptor.workload.ports import PortMap, choose_ports, free_ports
 from interceptor.workload.revision import newest
@@ -47,8 +49,9 @@ class Plan:
     rolling: bool
     wanted: tuple[rights.Right, ...]
     lacking: tuple[rights.Right, ...]
-    guarded: bool
+    guarded: bool  # the agents may restore
     revision: str = ""  # of the pods that may be exchanged, where that is done by hand
+    app: Object | None = None  # where the agents may not restore: what they start in their own place
 
     @property
     def title(self) -> str:
@@ -82,14 +85,12 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     found.append(shapes.judge_pods(workload, revision.result(), pods.result()))
     _raise_first(found[-1].errors)
     ports = choose_ports(options.ports, workload, container, services.result())
-    if not options.dry_run:
-        required = [right for right in lacking.result() if right.required]
-        if required:
-            raise rights.MissingRights(namespace, title_of(workload), required)
     session = new_session(name)
     names = SessionNames(session, namespace, name, kind)
     tunnel_port, health_port = free_ports(workload, 2)
     image, python = choose_agent(options.agent_image, facts.result())
+    app = own_command(workload, container, facts.result()) if image is None else None
+    guarding = choose_guard(title_of(workload), namespace, options, lacking.result(), app)
     swap = SwapPlan(
         session=session,
         container=container,
@@ -109,12 +110,13 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         ports,
         facts.result(),
         tunnel_port,
-        tuple(note for one in found for note in one.notes),
+        (*(note for one in found for note in one.notes), *guarding.notes),
         findings.rolling,
         tuple(wanted),
         tuple(lacking.result()),
-        options.guard,
+        guarding.guarded,
         revision.result(),
+        guarding.app,
     )
 
 

@@ -84,7 +84,7 @@ async def set_up(
 ) -> ssl.SSLContext:
     """Create the rest, and be ready for the swap; returns what the tunnels show and believe."""
     names = plan.names
-    token = (await _guard(cluster, plan, owner)).encode() if options.guard else b""
+    token = (await _guard(cluster, plan, owner)).encode() if plan.guarded else b""
     authority, agent = await made
     files = {
         **authority.agent_files(),
@@ -96,14 +96,17 @@ async def set_up(
             health_port=plan.swap.health_port,
             ports=plan.swap.ports,
             hold=options.hold,
-            guard=options.guard,
+            guard=plan.guarded,
+            app=plan.app,
             pods=queries(names.ref, plan.workload)[0],
         ),
         "token": token,
     }
     async with asyncio.TaskGroup() as group:
         group.create_task(cluster.create(SECRETS, names.namespace, objects.secret(names, owner, files)), name="secret")
-        group.create_task(keeper.swapping(), name="push the deadline")
+        # Without a guard the template may stay swapped for long, and its pods need the Secret whenever they start.
+        pushed = keeper.swapping() if plan.guarded else keeper.remember()
+        group.create_task(pushed, name="push the deadline")
     return authority.client_context()
 
 

@@ -86,7 +86,8 @@ def _write_program(writer: _Writer, container: Path, plan: SwapPlan) -> None:
             writer.write((*container, "securityContext", "runAsUser"), plan.run_as_user)
     writer.write((*container, "command"), list(plan.command))
     writer.write((*container, "args"), ABSENT)
-    writer.write((*container, "workingDir"), "/")
+    if plan.image is not None:  # in its own image the directory is there, and the app may have to go on in it
+        writer.write((*container, "workingDir"), "/")
     writer.write((*container, "lifecycle"), ABSENT)  # its commands are the app's; preStop would delay the undo
 
 

@@ -50,9 +50,27 @@ try:
     facts["lacks"] = "" if ssl.HAS_TLSv1_3 else "TLS 1.3"
 except (ImportError, AttributeError) as error:
     facts["lacks"] = str(error)
+try:
+    if os.stat("/proc/1").st_uid != os.geteuid():
+        raise OSError("an entrypoint that changes its user")
+    argv = open("/proc/1/cmdline", "rb").read().split(b"\\0")[:-1]
+    first = {"argv": [os.fsdecode(word) for word in argv], "cwd": os.readlink("/proc/1/cwd")}
+    first["environ"] = base64.b64encode(open("/proc/1/environ", "rb").read()).decode()
+    facts["first"] = first
+except OSError:
+    facts["first"] = None
 print(json.dumps(facts))
 """
 _ASK_OTHERS = (["cat", "/proc/self/environ"], ["env", "-0"], ["/bin/busybox", "env", "-0"])
+
+
+@dataclass(frozen=True)
+class FirstProcess:
+    """Process 1 of the container: what it was last executed with, and where it is."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    environ: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,7 @@ class PodFacts:
     reason: str = ""
     pod: str = ""
     asked: bool = False  # programs could be started in it, if it has them: what is missing is missing
+    first: FirstProcess | None = None  # None where it runs as somebody else, or was not asked
 
 
 async def inspect(cluster: Cluster, ref: WorkloadRef, workload: Object, container: str) -> PodFacts:
@@ -123,7 +142,7 @@ async def _ask(cluster: Cluster, namespace: str, pod: str, container: str) -> Po
         elif not facts["executable"].startswith("/"):
             reason = "its Python does not know where it is"
         else:
-            return PodFacts(facts["executable"], environ, "", pod, asked=True)
+            return PodFacts(facts["executable"], environ, "", pod, asked=True, first=_first(facts.get("first")))
     if environ is None:
         for command in _ASK_OTHERS:
             output = await _output(cluster, namespace, pod, container, command)
@@ -133,6 +152,12 @@ async def _ask(cluster: Cluster, namespace: str, pod: str, container: str) -> Po
         else:
             reason += ", and nothing that prints its environment"
     return PodFacts(None, environ, reason, pod, asked=True)
+
+
+def _first(found: Object | None) -> FirstProcess | None:
+    if found is None:
+        return None
+    return FirstProcess(tuple(found["argv"]), found["cwd"], parse_environ(base64.b64decode(found["environ"])))
 
 
 async def _output(cluster: Cluster, namespace: str, pod: str, container: str, command: list[str]) -> bytes:

@@ -167,6 +167,7 @@ def config(
     guard: bool = True,
     pods: PodQuery = PodQuery(),  # noqa: B008  (a frozen value)
     alone: float = 0.0,
+    app: Object | None = None,
 ) -> bytes:
     """The agent's `config.json`, as docs/architecture.md shows it."""
     whole = {
@@ -186,6 +187,7 @@ def config(
         "owner": resources.JOBS.path(names.namespace, names.object),
         "pods": f"{resources.PODS.path(names.namespace)}?{pods.url}",
         "alone": alone,
+        "app": app,
     }
     return json.dumps(whole, indent=1).encode()
 

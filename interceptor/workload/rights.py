@@ -106,23 +106,6 @@ def needed_beside(kind: Kind, name: str = "", *, claims: bool = True) -> list[Ri
     return rights
 
 
-def needed_beside(kind: Kind, name: str = "", *, claims: bool = True) -> list[Right]:
-    """Everything that one `run` calls: it changes nothing of the workload."""
-    rights = [
-        *_all("get", kind.resource, name=name),
-        *_all("get list watch create delete", resources.PODS),
-        *_all("get create", resources.PODS, "portforward"),
-        *_all("create patch delete", resources.JOBS),
-        *_all("create", resources.SECRETS),
-    ]
-    use = "the pod's environment, and the agent in the container's own image"
-    rights += [Right(verb, resources.PODS, "exec", required=False, use=use) for verb in ("get", "create")]
-    rights += _optional("the pod's own words when it can't start", resources.EVENTS, "list")
-    if claims:
-        rights += _optional("whether a claim may be used by a second pod", resources.CLAIMS, "get")
-    return rights
-
-
 def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
     """What `list`, `status` without a target and `restore --all` read of a namespace, or of all with `-A`."""
     carriers = dict.fromkeys(resources.REPLICA_SETS if kind is POD else kind.resource for kind in kinds)
@@ -209,7 +192,7 @@ class MissingRights(InterceptorError):
         role = f"ask your cluster's admin for `interceptor rbac --for {title} -n {namespace} | kubectl apply -f -`"
         super().__init__(
             f"missing rights in namespace {namespace}: {words(lacking)}",
-            hint=f"{instead}; or {role}" if instead else role,
+            hint=f"{role}; {instead}" if instead else role,
         )
         self.rights = tuple(lacking)
 

@@ -47,6 +47,11 @@ def test_runs_the_agent() -> None:
     app = app_of(swap(deployment({"command": ["serve"], "args": ["-v"], "workingDir": "/app"}), PLAN))
     assert app["command"] == ["python3", "-I", "/var/run/interceptor/agent.pyz"]
     assert "args" not in app
+    assert app["workingDir"] == "/app"
+
+
+def test_other_image_has_no_directory_of_the_apps() -> None:
+    app = app_of(swap(deployment({"workingDir": "/app"}), replace(PLAN, image="python:3.13-slim")))
     assert app["workingDir"] == "/"
 
 

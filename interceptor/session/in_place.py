@@ -1,0 +1,96 @@
+"""What remains without the right to create Roles: who ends the session when we are gone; `plan` asks, `intercept` watches.
+
+Agents that may not restore the template can still become the app again, where they run in its own image (see
+`agent/in_place.py`). Should we only have been away, we find our agents gone and the app in their place: then the session
+is over, and ending it in order puts the template back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interceptor.errors import InterceptorError
+from interceptor.kube import ApiError, Cluster, PortForwardFailed, Unreachable
+from interceptor.session.ask_pod import ask_pod
+from interceptor.session.hops import APP_RUNS
+from interceptor.session.options import InterceptOptions
+from interceptor.session.pods import Pods
+from interceptor.session.tunnels import Tunnels
+from interceptor.workload import rights
+
+if TYPE_CHECKING:
+    from interceptor.session.plan import Plan
+
+Object = dict[str, Any]
+
+LOOK_EVERY = 2.0
+ASK_WITHIN = 5.0
+
+
+@dataclass(frozen=True)
+class Guarding:
+    """Who ends the session when we are gone: the agents, by restoring; or else with `app` in their own place; or nobody."""
+
+    guarded: bool
+    app: Object | None = None
+    notes: tuple[str, ...] = ()
+
+
+def choose_guard(
+    title: str, namespace: str, options: InterceptOptions, lacking: Sequence[rights.Right], app: Object | None
+) -> Guarding:
+    """Decide by what this user may do. Raises MissingRights, with what would work without."""
+    required = [right for right in lacking if right.required]
+    if not options.guard:
+        _refuse(title, namespace, options, required)
+        return Guarding(False)
+    missing = rights.words(right for right in required if right.guard)
+    _refuse(title, namespace, options, [right for right in required if not right.guard])
+    if not missing:
+        return Guarding(True)
+    if app is None:
+        instead = "or add --no-guard: then only this program, or `interceptor restore`, takes the swap back"
+        _refuse(title, namespace, options, required, instead)
+        return Guarding(True)  # a dry run
+    note = (
+        f"you may not {missing}, so the agents can't restore {title} when this program is gone: they would start the "
+        f"app's own command in place, and the template stays swapped until `interceptor restore {title} -n {namespace}`"
+    )
+    return Guarding(False, app, (note,))
+
+
+def _refuse(
+    title: str, namespace: str, options: InterceptOptions, required: Sequence[rights.Right], instead: str = ""
+) -> None:
+    if required and not options.dry_run:
+        raise rights.MissingRights(namespace, title, required, instead=instead)
+
+
+async def watch_agents(
+    cluster: Cluster, plan: Plan, pods: Pods, tunnels: Tunnels, on_end: Callable[[InterceptorError], None]
+) -> None:
+    """Follow pods whose tunnel is lost until one says that it runs the app again; ends then, or when cancelled."""
+    before: set[str] = set()
+    while True:
+        live = {agent.pod for agent in tunnels.live}
+        lost = {pod.name for pod in pods.agents(plan.names.session) if pod.running} - live
+        for name in sorted(lost & before):  # for a while, not just now
+            if await _gave_up(cluster, plan, name):
+                text = f"pod {name} runs its app again: its agent had lost this program"
+                on_end(InterceptorError(text, hint="to intercept again, run the same command"))
+                return
+        before = lost
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _gave_up(cluster: Cluster, plan: Plan, pod: str) -> bool:
+    names, port = plan.names, plan.swap.health_port
+    try:
+        status, body = await ask_pod(cluster, names.namespace, pod, port, "/status", within=ASK_WITHIN)
+        return status == 200 and json.loads(body).get("guard") == APP_RUNS
+    except (PortForwardFailed, ApiError, Unreachable, ValueError):
+        return False  # not to be reached now; asked again
