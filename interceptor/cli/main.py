@@ -26,7 +26,12 @@ COMMANDS = {
     "restore": ("interceptor.cli.restore:restore", "Take an intercept back whose client is gone."),
     "rbac": ("interceptor.cli.rbac:rbac", "Print the Role that our commands need."),
     "check": ("interceptor.cli.check:check", "Say what is wrong with the mesh, a workload, or this client."),
+    "routes": ("interceptor.cli.routes:routes", "Show success, rate and latency by route."),
     "tap": ("interceptor.cli.tap:tap", "Show requests as they pass an intercepted workload."),
+    "doctor": (
+        "interceptor.cli.doctor:doctor",
+        "Say which kind of sandbox this machine allows, and how to get a better one.",
+    ),
     "demo": ("interceptor.cli.demo:demo", "See an intercept happen, in a small cluster made for it."),
     "completion": ("interceptor.cli.completion:completion", "Print the completion script of a shell."),
 }

@@ -1,0 +1,123 @@
+"""`interceptor routes`: figures by route; options in, `session.routes` asked, a table or JSON out."""
+
+import json
+import sys
+from collections.abc import Coroutine
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interceptor.cli.lines import Lines
+from interceptor.cli.options import Seconds, access_options, verbose_option
+from interceptor.session.options import Access
+
+if TYPE_CHECKING:
+    from interceptor.mesh.sources.model import Table
+    from interceptor.session.routes import RoutesOptions
+
+LONGEST_WINDOW = 600.0
+
+
+@click.command(
+    short_help="Show success, rate and latency by route.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("target")
+@click.option("--to", metavar="SVC", default="", help="What TARGET asks of this service, instead of what it is asked.")
+@click.option(
+    "--from", "caller", metavar="WORKLOAD", default="", help="Only what this workload asks of TARGET, a service."
+)
+@click.option("-t", "--window", type=Seconds(), default=30.0, metavar="TIME", help="Over so long.  [default: 30s]")
+@click.option("-w", "--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option(
+    "--source", type=click.Choice(["session", "proxies", "prometheus"]), default=None,
+    help="Ask only this: the intercept on this machine, the mesh's proxies, or Prometheus.",
+)  # fmt: skip
+@click.option("--prometheus", metavar="URL", default="", help="Ask the Prometheus at this address.")
+@access_options
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True,
+    help="Wide has actual beside effective figures, bytes, timeouts and retries.",
+)  # fmt: skip
+@verbose_option
+@click.pass_context
+def routes(ctx: click.Context, /, output: str, window: float, source: str | None, **typed: Any) -> int:
+    """Show the figures of TARGET by route, from the best source there is; the last line says which.
+
+    Where TARGET is intercepted from this machine, that is the intercept itself. Else its mesh's proxies are asked
+    twice, --window apart, or a Prometheus in the cluster.
+
+    \b
+      interceptor routes deploy/orders
+      interceptor routes deploy/web --to svc/orders -o wide
+      interceptor routes orders -w --window 10s
+    """
+    options = read_options(ctx, window=window, source=source, **typed)
+    from interceptor.cli.report import open_teller
+    from interceptor.cli.running import run
+
+    with open_teller("text") as teller:
+
+        def begin() -> Coroutine[Any, Any, int]:
+            return _print(options, output)
+
+        return run(begin, teller)
+
+
+def read_options(
+    ctx: click.Context,
+    *,
+    target: str,
+    to: str,
+    caller: str,
+    window: float,
+    watch: bool,
+    source: str | None,
+    prometheus: str,
+    **access: Any,
+) -> "RoutesOptions":
+    """Check what can be checked before anything is asked."""
+    if not 1.0 <= window <= LONGEST_WINDOW:
+        raise click.UsageError(f"--window takes 1s to {LONGEST_WINDOW / 60:.0f}m", ctx)
+    if to and caller:
+        raise click.UsageError("--to and --from exclude each other", ctx)
+    if prometheus and source not in (None, "prometheus"):
+        raise click.UsageError(f"--prometheus does not go with --source {source}", ctx)
+    from interceptor.session.routes import RoutesOptions
+
+    return RoutesOptions(target, to, caller, window, watch, source or "", prometheus, Access(**access))
+
+
+async def _print(options: "RoutesOptions", output: str) -> int:
+    from interceptor.session.routes import measure
+
+    lines = Lines(sys.stdout)
+    outbound = bool(options.to or options.caller)
+    async with aclosing(measure(options)) as tables:
+        async for table in tables:
+            show(table, lines, output=output, outbound=outbound, again=options.watch)
+            if lines.stream is None:
+                break
+    return 0
+
+
+def show(table: "Table", lines: Lines, *, output: str, outbound: bool, again: bool) -> None:
+    """Print one table; on a terminal, the next one in its place."""
+    from interceptor.cli.look import Look
+    from interceptor.cli.routes_table import BAD, POOR, footer, json_rows, text_table
+
+    if output == "json":
+        lines.line(json.dumps(json_rows(table, outbound=outbound), indent=None if again else 2, ensure_ascii=False))
+        return
+    look = Look.of(sys.stdout)
+    if again and look.terminal:
+        lines.write("\x1b[H\x1b[2J")
+    for text, success in text_table(table, outbound=outbound, wide=output == "wide"):
+        colour = None
+        if look.colour and success is not None and success < POOR:
+            colour = "red" if success < BAD else "yellow"
+        lines.line(click.style(text, fg=colour) if colour else text)
+    lines.line("")
+    for text in footer(table):
+        lines.line(text)

@@ -1,0 +1,112 @@
+"""What every source gives: a table of routes, with its own name and what one must know about it; `cli.routes` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+DEFAULT = "[DEFAULT]"  # Linkerd's word for requests that belong to no route
+
+INBOUND, OUTBOUND = "inbound", "outbound"
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked. `to` is a service (`books` or `books.shop`) whose callers' side is wanted: outbound then."""
+
+    namespace: str
+    kind: str  # Deployment, ...
+    name: str
+    window: float  # seconds
+    to: str = ""
+
+    @property
+    def direction(self) -> str:
+        """As the proxies name it."""
+        return OUTBOUND if self.to else INBOUND
+
+    @property
+    def title(self) -> str:
+        """As people type it."""
+        return f"{_SHORT.get(self.kind, self.kind.lower())}/{self.name}"
+
+    def is_wanted(self, service: str) -> bool:
+        """Whether an authority (`books.shop.svc.cluster.local:80`, `books:80`) is the wanted service's."""
+        if not self.to:
+            return True
+        host = service.partition(":")[0].split(".")
+        name, _, namespace = self.to.removeprefix("svc/").partition(".")
+        return host[0] == name and (len(host) < 2 or host[1] == (namespace or self.namespace))
+
+
+_SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "ReplicaSet": "rs", "Pod": "po"}
+
+
+@dataclass
+class Route:
+    """Figures of one route. What a source can't know is None.
+
+    Outbound, success and failure are effective: as the caller saw them, after retries. Actual ones count every attempt.
+    """
+
+    route: str
+    service: str = ""
+    kind: str = ""  # ServiceProfile, HTTPRoute, GRPCRoute, path, default
+    success: int = 0
+    failure: int = 0
+    actual_success: int | None = None
+    actual_failure: int | None = None
+    p50: float | None = None  # milliseconds
+    p95: float | None = None
+    p99: float | None = None
+    request_bytes: int | None = None
+    response_bytes: int | None = None
+    timeouts: int | None = None
+    retries: int | None = None
+    statuses: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """All that came to an end."""
+        return self.success + self.failure
+
+    @property
+    def success_rate(self) -> float | None:
+        """From 0 to 1; None without a request."""
+        return self.success / self.total if self.total else None
+
+    @property
+    def actual_rate(self) -> float | None:
+        """The same of all attempts."""
+        if self.actual_success is None or self.actual_failure is None:
+            return None
+        total = self.actual_success + self.actual_failure
+        return self.actual_success / total if total else None
+
+
+@dataclass
+class Table:
+    """All routes of one workload."""
+
+    title: str
+    source: str  # where it is from, in words
+    seconds: float  # that the counts span
+    routes: list[Route]
+    notes: Sequence[str] = ()
+    connections: int | None = None
+
+
+class NoFigures(Exception):
+    """A source has nothing on this workload; the text says why, for the person who wonders which one was used."""
+
+
+class Source(Protocol):
+    """One place to ask."""
+
+    @property
+    def name(self) -> str:
+        """How it is called in the output and by --source."""
+
+    async def routes(self, query: Query) -> Table:
+        """Ask; takes up to the window. Raises NoFigures."""

@@ -1,0 +1,117 @@
+"""The mesh's own proxies as a source: two scrapes of each pod's proxy over port-forward, no Prometheus needed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interceptor.errors import InterceptorError
+from interceptor.kube import Cluster
+from interceptor.mesh.exposition import Sample, samples
+from interceptor.mesh.proxy_http import ProxyUnreachable, ask
+from interceptor.mesh.sources import envoy, linkerd
+from interceptor.mesh.sources.deltas import Growth, growth
+from interceptor.mesh.sources.model import OUTBOUND, NoFigures, Query, Route, Table
+
+MOST_PODS = 20  # port-forwards through one API server
+SCRAPE_TIME = 10.0
+COARSE = "their latencies are estimates: the proxy counts HTTPRoutes in only a few buckets"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One pod's proxy, and where its metrics are."""
+
+    pod: str
+    mesh: str  # Linkerd, Istio, Envoy
+    port: int
+    path: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The metrics we want."""
+        return linkerd.NAMES if self.mesh == "Linkerd" else envoy.NAMES
+
+
+def proxy_in(pod: dict[str, Any]) -> Proxy | None:
+    """The proxy beside an app, by its container."""
+    spec = pod["spec"]
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        ports = {port.get("name"): port["containerPort"] for port in container.get("ports") or []}
+        name, place = container["name"], pod["metadata"]["name"]
+        if name == "linkerd-proxy":
+            return Proxy(place, "Linkerd", ports.get("linkerd-admin", 4191), "/metrics")
+        if name == "istio-proxy":
+            return Proxy(place, "Istio", 15020, "/stats/prometheus")
+        if "envoy" in name or "/envoy" in container.get("image", ""):
+            return Proxy(place, "Envoy", ports.get("admin", ports.get("envoy-admin", 9901)), "/stats/prometheus")
+    return None
+
+
+class Proxies:
+    """See `model.Source`."""
+
+    name = "proxies"
+
+    def __init__(self, cluster: Cluster, pods: Sequence[dict[str, Any]]) -> None:
+        self._cluster = cluster
+        self._pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+
+    async def routes(self, query: Query) -> Table:
+        """Scrape, wait for the window, scrape again. Raises NoFigures."""
+        found = [proxy for proxy in map(proxy_in, self._pods) if proxy is not None]
+        if not found:
+            raise NoFigures(f"no pod of {query.title} has a mesh proxy")
+        proxies, notes = found[:MOST_PODS], []
+        if len(found) > MOST_PODS:
+            notes.append(f"{MOST_PODS} of its {len(found)} pods were asked")
+        began = time.monotonic()
+        before = await self._scrape(proxies, query)
+        if not before:
+            raise NoFigures(f"no proxy of {query.title} can be asked")
+        await asyncio.sleep(max(0.0, query.window - (time.monotonic() - began)))
+        scraped = time.monotonic()
+        after = await self._scrape([proxy for proxy in proxies if proxy.pod in before], query)
+        seconds = scraped - began
+        lost = len(proxies) - len(after)
+        if lost:
+            notes.append(f"the proxies of {lost} pods did not answer")
+        grown: Growth = []
+        connections = 0
+        for pod, latest in after.items():
+            grown += growth(before[pod], latest)
+            connections += linkerd.connections_of(latest, query.direction)
+        mesh = proxies[0].mesh
+        routes = (linkerd if mesh == "Linkerd" else envoy).routes_of(grown, query)
+        if query.direction == OUTBOUND and any(_coarse(route) for route in routes):
+            notes.append(COARSE)
+        if mesh != "Linkerd":
+            notes.append(f"{mesh} does not count by route: figures are by service")
+        pods = "1 pod" if len(after) == 1 else f"{len(after)} pods"
+        return Table(query.title, f"the {mesh} proxies of {pods}", seconds, routes, notes, connections)
+
+    async def _scrape(self, proxies: Sequence[Proxy], query: Query) -> dict[str, list[Sample]]:
+        """The samples of each that answers."""
+        found: dict[str, list[Sample]] = {}
+
+        async def scrape(proxy: Proxy) -> None:
+            try:
+                answer = await ask(
+                    self._cluster, query.namespace, proxy.pod, proxy.path, port=proxy.port, within=SCRAPE_TIME
+                )
+            except (ProxyUnreachable, InterceptorError):  # the table says how many did not answer
+                return
+            if answer.status == 200:
+                found[proxy.pod] = list(samples(answer.text, proxy.names))
+
+        async with asyncio.TaskGroup() as group:
+            for proxy in proxies:
+                group.create_task(scrape(proxy), name=f"scrape {proxy.pod}")
+        return found
+
+
+def _coarse(route: Route) -> bool:
+    return route.kind in ("HTTPRoute", "GRPCRoute") and route.total > 0
