@@ -243,7 +243,15 @@ class Installation:
         ]
 
     def ghost(
-        self, name: str, namespace: str = "", *, image: str = "", anchors: str = "", proxied: bool = True, **more: Any
+        self,
+        name: str,
+        namespace: str = "",
+        *,
+        image: str = "",
+        anchors: str = "",
+        policy: str = "",
+        proxied: bool = True,
+        **more: Any,
     ) -> tuple[Object, Object]:
         """A pod that no node ever takes, and the status that makes it look as if one had: any state, at once."""
         namespace = namespace or self.data
@@ -251,6 +259,10 @@ class Installation:
         proxy = self.proxy(namespace, anchors=anchors)
         if image:
             proxy["image"] = image
+        if policy:
+            proxy["env"] = [
+                item for item in proxy["env"] if item["name"] != "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY"
+            ] + [{"name": "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY", "value": policy}]
         labels = {"app": "ghost", **(self.labels() if proxied else {}), **more.pop("labels", {})}
         pod = {
             "apiVersion": "v1",

@@ -63,7 +63,9 @@ class Mesh:
     ) -> None:
         """Add an object, with a status where only a controller would give it one."""
         name = body["metadata"]["name"]
-        await self.cluster.create(resource, namespace, body)
+        await self.cluster.create(
+            resource, namespace, {"apiVersion": resource.group_version, "kind": resource.kind, **body}
+        )
         self.undo.push_async_callback(self._remove, resource, namespace, name)
         if status is not None:
             await self.cluster.patch(resource, namespace, name, {"status": status}, subresource="status")

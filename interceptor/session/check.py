@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from interceptor.kube import Cluster, Forbidden, KubeconfigError, Unreachable
@@ -15,9 +15,12 @@ from interceptor.mesh.check.linkerd import categories as linkerd
 from interceptor.mesh.check.linkerd.scope import Scope
 from interceptor.mesh.check.model import Category
 from interceptor.mesh.check.runner import Tell, run
+from interceptor.mesh.check.workload.categories import about
+from interceptor.mesh.check.workload.subject import Subject
 from interceptor.session import check_own
 from interceptor.session.access import open_cluster
 from interceptor.session.options import Access
+from interceptor.workload import target
 
 Mesh = Literal["auto", "linkerd", "istio", "none"]
 
@@ -53,10 +56,20 @@ async def check(options: CheckOptions, tell: Tell, waiting: Callable[[str], None
         categories = kubernetes.categories()
         if options.pre:
             categories += linkerd.before_installation(options.scope)
+        elif options.target is not None:
+            categories += await _workload(cluster, options, options.target)
         else:
             categories += await _mesh(cluster, options)
             categories.append(check_own.category())
         return await run(cluster, categories, tell, wait=options.wait, waiting=waiting)
+
+
+async def _workload(cluster: Cluster, options: CheckOptions, text: str) -> list[Category]:
+    """Raises NoSuchWorkload and what `kube` raises: without the workload there is nothing to say about it."""
+    found = await target.resolve(cluster, cluster.namespace, text)
+    mesh = await _detect(cluster, options) if options.mesh == "auto" else options.mesh
+    scope = replace(options.scope, data=cluster.namespace)
+    return about(Subject(found, cluster.namespace, scope), mesh=mesh == "linkerd")
 
 
 async def _mesh(cluster: Cluster, options: CheckOptions) -> list[Category]:
