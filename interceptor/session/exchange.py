@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from interceptor.errors import InterceptorError
-from interceptor.kube import Cluster, Conflict, Forbidden, NotFound
+from interceptor.kube import Cluster, Conflict, Forbidden, NotFound, Unreachable
 from interceptor.kube.errors import Invalid
 from interceptor.kube.resources import PODS, REPLICA_SETS, SECRETS
 from interceptor.session.pods import Pods
@@ -69,7 +69,6 @@ class Exchange:
         try:
             async with asyncio.timeout(within):
                 await self._swapped.wait()
-                await self._pods.until(lambda: all(ready(pod) for pod in self._alive()))
         except TimeoutError as error:
             raise RolloutFailed(
                 f"the pods of {self._ref.title} were not exchanged within {within:.0f} s",
@@ -79,7 +78,7 @@ class Exchange:
     @property
     def left(self) -> bool:
         """Whether agents are left that nobody else removes."""
-        return self._by_hand and any(map(self._is_agent, self._alive()))
+        return self._by_hand and bool(self._agents())
 
     # --- back to the app -------------------------------------------------------------------------------------------
 
@@ -94,7 +93,6 @@ class Exchange:
             try:
                 async with asyncio.timeout(within):
                     await self._each(self._is_agent, back=True)
-                    await self._pods.until(lambda: all(ready(pod) for pod in self._alive()))
                     await self._delete_given_away()
             except TimeoutError as error:
                 raise RolloutFailed(f"the pods of {self._ref.title} took longer than {within:.0f} s") from error
@@ -115,9 +113,11 @@ class Exchange:
         try:
             async with asyncio.timeout(within):
                 await wait_rolled_out(self._cluster, self._ref, within=within)
-                if any(map(self._is_agent, self._alive())):
-                    await self._pods.until(lambda: not any(map(self._is_agent, self._alive())))
-                    await wait_rolled_out(self._cluster, self._ref, within=within)
+                if self._ref.kind.ordered:
+                    found = await self._cluster.get(self._ref.resource, self._ref.namespace, self._ref.object)
+                    await self._pods.until(lambda: not self._agents() and self._serving() >= wanted(found))
+        except NotFound:
+            return  # deleted meanwhile
         except TimeoutError as error:
             raise RolloutFailed(f"agents of {self._ref.title} were left after {within:.0f} s") from error
 
@@ -147,6 +147,9 @@ class Exchange:
                 workload = await self._cluster.get(self._ref.resource, self._ref.namespace, self._ref.object)
             except NotFound:
                 return  # told by whoever watches the workload
+            except Unreachable:  # told by whoever renews the Lease
+                await asyncio.sleep(LOOK_EVERY)
+                continue
             hurry = back and asyncio.get_running_loop().time() - since > LONGEST_STEP
             step = next_pod(workload, self._alive(), is_old, hurry)
             if step.done:
@@ -203,7 +206,7 @@ class Exchange:
     # --- a bare pod ------------------------------------------------------------------------------------------------
 
     async def _replace_pod(self, before_deleting: Callable[[], Awaitable[None]]) -> None:
-        await self._pods.until(lambda: self._over.is_set() or any(map(self._is_agent, filter(ready, self._alive()))))
+        await self._pods.until(lambda: self._over.is_set() or any(map(ready, self._agents())))
         pod = self._pods.by_name.get(self._ref.name)
         if self._over.is_set() or pod is None or pod.uid != self._workload["metadata"].get("uid"):
             return
@@ -234,7 +237,7 @@ class Exchange:
             raise RolloutFailed(f"{self._ref.title} is back, but was not ready within {within:.0f} s") from error
         finally:
             await remove_stand_in(self._cluster, self._ref)
-        await self._pods.until(lambda: not any(map(self._is_agent, self._alive())))
+        await self._pods.until(lambda: not self._agents())
 
     # --- small things ----------------------------------------------------------------------------------------------
 
@@ -252,6 +255,12 @@ class Exchange:
     def _alive(self) -> list[Object]:
         return [pod.raw for pod in self._pods.by_name.values() if not pod.ending]
 
+    def _agents(self) -> list[Object]:
+        return [pod for pod in self._alive() if self._is_agent(pod)]
+
+    def _serving(self) -> int:
+        return sum(map(ready, self._alive()))
+
     async def _delete(self, pod: Object) -> None:
         """Delete this very pod and wait until the watch has seen it go."""
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
@@ -259,6 +268,9 @@ class Exchange:
             await self._cluster.delete(PODS, self._ref.namespace, name, uid=uid)
         except (NotFound, Conflict):
             return  # gone, or another of that name by now
+        except Unreachable:
+            await asyncio.sleep(LOOK_EVERY)  # asked for again, if it is still there
+            return
 
         def going() -> bool:
             now = self._pods.by_name.get(name)

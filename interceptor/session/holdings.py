@@ -22,6 +22,7 @@ from interceptor.workload.kinds import KINDS, POD, WorkloadRef, kind_for, ref_fr
 from interceptor.workload.life import WatchedLease
 from interceptor.workload.names import lease_name, object_name
 from interceptor.workload.objects import OURS
+from interceptor.workload.stand_in import belongs_to_stand_in
 
 Object = dict[str, Any]
 
@@ -158,10 +159,19 @@ def _add_swap(of: Any, resource: Resource, item: Object) -> None:
             return
         holding = of(item, record.session)
         holding.holder, holding.since, holding.swapped = record.holder, record.since, True
-    labels = item["metadata"].get("labels") or {}
-    kind = kind_for(resource)
-    if kind is not None and SESSION_ANNOTATION not in labels:  # else a bare pod's stand-in: its Lease knows the pod
+    pod, kind = _stands_in_for(item), kind_for(resource)
+    if pod:
+        holding.ref = WorkloadRef(POD, holding.namespace, pod, holding.session)
+    elif kind is not None:
         holding.ref = WorkloadRef(kind, holding.namespace, item["metadata"]["name"], holding.session)
+
+
+def _stands_in_for(item: Object) -> str | None:
+    """The bare pod that a session's ReplicaSet stands in for; one that can't be read any more is known by its Lease."""
+    try:
+        return belongs_to_stand_in(item)
+    except InterceptorError:
+        return None
 
 
 def _complete(holding: Holding, leases_known: bool) -> None:

@@ -23,6 +23,7 @@ from interceptor.workload import life
 from interceptor.workload.change import forget_revision, undo_swap
 from interceptor.workload.kinds import WorkloadRef
 from interceptor.workload.names import object_name
+from interceptor.workload.stand_in import stood_in_by
 
 ROLLOUT_TIME = 300.0
 AT_ONCE = 4  # workloads that are restored beside each other
@@ -91,6 +92,9 @@ async def end(cluster: Cluster, holding: Holding, teller: Teller, *, force: bool
     if holding.damaged:
         raise InterceptorError(f"{holding.workload}: {holding.leftover}", hint="put it back from its manifest")
     kept: list[str] = []
+    stood_in = await stood_in_by(cluster, holding.namespace, holding.session)
+    if stood_in is not None:  # the session alone remembers the pod: never remove it first
+        holding.ref, holding.swapped = stood_in, True
     if holding.swapped:
         assert holding.ref is not None
         undone = await undo_swap(cluster, holding.ref, holding.session)

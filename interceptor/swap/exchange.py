@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 
 class Next(NamedTuple):
-    """`pod` is to be deleted now; neither `pod` nor `done` means: wait for a change."""
+    """`pod` is to be deleted now; neither `pod` nor `done` means: wait for a change. Done is it when the new ones serve."""
 
     pod: Object | None
     done: bool
@@ -56,13 +56,13 @@ def next_pod(workload: Object, pods: Iterable[Object], is_old: Callable[[Object]
         return Next(None, done=True)
     alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     old = sorted((pod for pod in alive if is_old(pod)), key=_order, reverse=True)
-    if not old:
-        return Next(None, done=True)
     for pod in old:
         if not ready(pod):
             return Next(pod, done=False)
-    serving = sum(map(ready, alive))
-    return Next(old[0] if hurry or serving >= wanted(workload) else None, done=False)
+    enough = sum(map(ready, alive)) >= wanted(workload)
+    if not old:
+        return Next(None, done=enough)
+    return Next(old[0] if hurry or enough else None, done=False)
 
 
 def _stuck(pods: Iterable[Object], is_old: Callable[[Object], bool]) -> Next:

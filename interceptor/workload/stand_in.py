@@ -14,7 +14,8 @@ from interceptor.kube import resources
 from interceptor.kube.errors import AlreadyExists, Forbidden, NotFound
 from interceptor.swap import SWAP_ANNOTATION, SwapPlan, swap
 from interceptor.swap.pod import POD_ANNOTATION, carried, carrier, lift
-from interceptor.workload.kinds import WorkloadRef
+from interceptor.workload.kinds import POD, WorkloadRef
+from interceptor.workload.names import object_name
 from interceptor.workload.objects import OURS, SessionNames, owner_reference
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ async def find_stand_in(cluster: Cluster, namespace: str, name: str) -> Object |
             lifted["metadata"]["annotations"] = {**annotations, SWAP_ANNOTATION: record}
             return lifted
     return None
+
+
+async def stood_in_by(cluster: Cluster, namespace: str, session: str) -> WorkloadRef | None:
+    """The pod that a session stands in for; None where it has another kind, or what it has may not be read."""
+    try:
+        found = await cluster.get(resources.REPLICA_SETS, namespace, object_name(session))
+    except (Forbidden, NotFound):
+        return None
+    name = belongs_to_stand_in(found)
+    return None if name is None else WorkloadRef(POD, namespace, name, session)
 
 
 async def bring_back(cluster: Cluster, ref: WorkloadRef, remembered: Object | None) -> bool:

@@ -169,11 +169,11 @@ async def _owner(cluster: Cluster, namespace: str, kind: Kind, item: Object) -> 
 
 async def _alone(cluster: Cluster, namespace: str, kind: Kind, item: Object) -> Object:
     """What nobody made but a person: itself, unless a session made it to stand in for a pod."""
-    if kind is POD:
-        return lift(item)
-    name = belongs_to_stand_in(item)
+    name = item["metadata"]["name"] if kind is POD else belongs_to_stand_in(item)
     stood_in = await find_stand_in(cluster, namespace, name) if name is not None else None
-    return item if stood_in is None else stood_in
+    if stood_in is not None:
+        return stood_in  # also while the pod itself is still there, about to end
+    return lift(item) if kind is POD else item
 
 
 async def _behind_service(cluster: Cluster, namespace: str, service: Object) -> Object:
