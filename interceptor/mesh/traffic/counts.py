@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from interceptor.http.exchange import Exchange
+from interceptor.mesh.named import Names
 from interceptor.mesh.traffic.record import failed
 from interceptor.mesh.traffic.templates import Templates
 
@@ -92,6 +93,7 @@ class Traffic:
     """Everything a session has seen."""
 
     def __init__(self) -> None:
+        self.names: Names | None = None  # routes that somebody named, once they are read
         self._templates: dict[tuple[str, str, str], Templates] = {}
         self.total: dict[Key, Counts] = {}
         self._slices: deque[tuple[float, dict[Key, Counts]]] = deque(maxlen=MOST_SLICES)
@@ -99,7 +101,8 @@ class Traffic:
     def add(self, exchange: Exchange, direction: str, now: float) -> None:
         """Count an exchange that has ended."""
         authority = "" if direction == "inbound" else exchange.authority
-        key = self._key(direction, authority, exchange.method, exchange.path)
+        named = self.names.name(exchange) if self.names is not None and direction == "inbound" else None
+        key = (direction, "", named) if named else self._key(direction, authority, exchange.method, exchange.path)
         if not self._slices or now - self._slices[-1][0] >= SLICE:
             self._slices.append((now, {}))
         for counts in (self.total, self._slices[-1][1]):
@@ -140,7 +143,7 @@ class Traffic:
             for key in list(counts):
                 direction, authority, route = key
                 method, _, path = route.partition(" ")
-                templates = self._templates.get((direction, authority, method))
+                templates = self._templates.get((direction, authority, method)) if path[:1] == "/" else None
                 new = (direction, authority, f"{method} {templates.name(path)}") if templates is not None else key
                 if new != key:
                     old = counts.pop(key)

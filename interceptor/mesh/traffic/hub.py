@@ -61,13 +61,9 @@ class Hub:
         self.opaque: dict[str, int] = {}  # connections that could not be read, by why
         self._number = 0
 
-    def inbound(self, pod: str, target: Mapping[str, Any]) -> Observed:
-        """Watch a connection that an agent brings."""
-        return Observed(self, INBOUND, pod, str(target.get("peer", "")), int(target.get("port", 0)))
-
-    def outbound(self, pod: str, target: Mapping[str, Any]) -> Observed:
-        """Watch a connection that the local process makes through a pod."""
-        return Observed(self, OUTBOUND, pod, str(target.get("host", "")), int(target.get("port", 0)))
+    def watcher(self, pod: str) -> PodWatcher:
+        """Who watches the tunnel to a pod."""
+        return PodWatcher(self, pod)
 
     def begun(self, exchange: Exchange, where: Observed) -> None:
         """A request has begun."""
@@ -109,6 +105,26 @@ class Hub:
     def became_opaque(self, why: str) -> None:
         """A connection can't be read."""
         self.opaque[why] = self.opaque.get(why, 0) + 1
+
+
+class PodWatcher:
+    """Watches the streams of one pod's tunnel: see `tunnel.observer.Watcher`."""
+
+    def __init__(self, hub: Hub, pod: str) -> None:
+        self._hub = hub
+        self._pod = pod
+
+    def inbound(self, target: Mapping[str, Any]) -> Observed | None:
+        """A caller's connection; our own probes are none."""
+        if target.get("probe"):
+            return None
+        return Observed(self._hub, INBOUND, self._pod, str(target.get("peer", "")), int(target.get("port", 0)))
+
+    def outbound(self, target: Mapping[str, Any]) -> Observed | None:
+        """A connection that the local process makes; files and datagrams are none."""
+        if target.get("udp") or not ("host" in target and "port" in target):
+            return None
+        return Observed(self._hub, OUTBOUND, self._pod, str(target["host"]), int(target["port"]))
 
 
 class Observed:
