@@ -1,79 +1,137 @@
-"""Scenario 24: the Role that `--dry-run` prints is enough, and each verb in it is missed by name."""
+"""Scenario 24: the Role that `interceptor rbac` prints is enough, and each verb in it is missed by name."""
 
+import asyncio
 import json
 import signal
 import time
-from itertools import takewhile
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-
-import pytest
-import yaml
 
 from e2e.kubectl import Object
 from e2e.scene import Scene
+from interceptor.errors import InterceptorError
+from interceptor.session.events import Event
+from interceptor.session.intercept import intercept as run_session
+from interceptor.session.options import Access, InterceptOptions
 
 USER = "ana"
+API = "rbac.authorization.k8s.io"
+AT_ONCE = 4
+
+
+def printed(scene: Scene, *arguments: str) -> str:
+    """What `interceptor rbac` says."""
+    done = scene.run("rbac", "-n", scene.namespace, *arguments)
+    assert done.wait(30) == 0, done.transcript()
+    return done.text("stdout") + "\n"
 
 
 def role(scene: Scene) -> Object:
-    """The Role that a dry run prints."""
-    dry = scene.run("intercept", "-n", scene.namespace, "deploy/echo", "--port", "8080", "--dry-run")
-    assert dry.wait(30) == 0, dry.transcript()
-    _, _, rest = dry.text("stdout").partition("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n")
-    lines = takewhile(lambda line: not line.startswith("#"), rest.splitlines())
-    found: Object = yaml.safe_load("\n".join(lines))
+    """The Role for the one workload."""
+    found: Object = json.loads(printed(scene, "--for", "deploy/echo", "-o", "json"))["items"][0]
     return found
 
 
+def granted(scene: Scene, rules: list[dict[str, Any]], user: str) -> list[Object]:
+    """Exactly these rights for a user, nothing else."""
+    name = {"name": user, "namespace": scene.namespace}
+    return [
+        {"apiVersion": f"{API}/v1", "kind": "Role", "metadata": name, "rules": rules},
+        {"apiVersion": f"{API}/v1", "kind": "RoleBinding", "metadata": name,
+         "roleRef": {"apiGroup": API, "kind": "Role", "name": user},
+         "subjects": [{"kind": "User", "name": user, "apiGroup": API}]},
+    ]  # fmt: skip
+
+
 def grant(scene: Scene, rules: list[dict[str, Any]]) -> None:
-    """Exactly these rights for the user, nothing else."""
-    name = {"name": "developer", "namespace": scene.namespace}
-    api = "rbac.authorization.k8s.io"
-    scene.kubectl.apply(
-        {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": name, "rules": rules},
-        {"apiVersion": f"{api}/v1", "kind": "RoleBinding", "metadata": name,
-         "roleRef": {"apiGroup": api, "kind": "Role", "name": "developer"},
-         "subjects": [{"kind": "User", "name": USER, "apiGroup": api}]},
-    )  # fmt: skip
+    scene.kubectl.apply(*granted(scene, rules, USER))
 
 
 def test_printed_role_is_enough(scene: Scene) -> None:
+    """As an admin would give it to a ServiceAccount: every command that looks at this one workload works with it."""
     scene.echo()
     scene.tools()
-    rules = role(scene)["rules"]
-    grant(scene, rules)
+    scene.kubectl("create", "serviceaccount", "ci")
+    scene.kubectl("apply", "-f", "-", stdin=printed(scene, "--for", "deploy/echo", "--service-account", "ci"))
+    account = ("--as", f"system:serviceaccount:{scene.namespace}:ci")
     local = scene.local()
     with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", "--as", USER)
-        scene.expect("http://echo/", "200 LOCAL")
-        assert intercept.stop() == 130, intercept.transcript()
+        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", *account)
         assert not [event for event in intercept.events if event.name == "failed"]
+        scene.expect("http://echo/", "200 LOCAL")
+        status = scene.run("status", "deploy/echo", "-n", scene.namespace, *account)
+        assert status.wait(30) == 0, status.transcript()
+        intercept.send(signal.SIGSTOP)
+        restore = scene.run("restore", "deploy/echo", "-n", scene.namespace, *account)
+        assert restore.wait(60) == 0, restore.transcript()
+        intercept.send(signal.SIGCONT)
+        assert intercept.wait(40) == 1, intercept.transcript()
 
 
-@pytest.mark.timeout(400)
+def test_whole_role_is_valid(scene: Scene) -> None:
+    everything = printed(scene, "--user", USER)
+    assert "ClusterRole" in everything
+    scene.kubectl("apply", "--dry-run=server", "-f", "-", stdin=everything)
+    scene.kubectl("apply", "-f", "-", stdin=printed(scene, "--namespace-only", "--user", USER))
+    for command in (("list",), ("status",), ("restore", "--all")):
+        done = scene.run(*command, "-n", scene.namespace, "--as", USER)
+        assert done.wait(30) == 0, done.transcript()
+        assert "not seen" not in done.text("stderr")
+
+
+class Told:
+    """A Teller for one dry run."""
+
+    def __init__(self) -> None:
+        self.missing = ""
+
+    def tell(self, event: Event) -> None:
+        plan = event.details.get("plan")
+        if isinstance(plan, dict):
+            self.missing = "\n".join(plan["missing rights"])
+
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def shared(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 def test_each_missing_verb_is_named(scene: Scene) -> None:
-    """Without one verb the command either says which, and changes nothing, or works without it and says so."""
+    """Without one verb a dry run says which. One user for each, and no process: there are some forty."""
     scene.echo()
     rules = role(scene)["rules"]
-    grant(scene, rules)
+    removed = [(number, verb) for number, rule in enumerate(rules) for verb in rule["verbs"]]
+    objects: list[Object] = []
+    for number, verb in removed:
+        fewer = [dict(rule) for rule in rules]
+        fewer[number]["verbs"] = [kept for kept in fewer[number]["verbs"] if kept != verb]
+        objects += granted(scene, [rule for rule in fewer if rule["verbs"]], f"ana-{number}-{verb}")
+    scene.kubectl.apply(*objects)
     before = scene.fingerprint()
-    silent = []
-    for number, rule in enumerate(rules):
-        for verb in rule["verbs"]:
-            fewer = [dict(r) for r in rules]
-            fewer[number]["verbs"] = [v for v in rule["verbs"] if v != verb]
-            grant(scene, [r for r in fewer if r["verbs"]])
-            dry = scene.intercept("deploy/echo", "--port", "8080", "--as", USER, "--dry-run")
-            dry.wait(30)
-            resource = rule["resources"][0]
-            planned = [event for event in dry.events if event.name == "planned"]
-            told = planned[0]["plan"]["missing rights"] if planned else [dry.events[-1]["text"]]
-            kind = resource.split("/")[0].rstrip("s")
-            if not any(verb in one and kind in one.lower() for one in told):
-                silent.append(f"{verb} {resource}: {told}")
-    grant(scene, rules)
+    silent = asyncio.run(_silent(scene, rules, removed))
     assert not silent, "\n".join(silent)
     scene.expect_same(before)
+
+
+async def _silent(scene: Scene, rules: list[Object], removed: list[tuple[int, str]]) -> list[str]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def dry_run(number: int, verb: str) -> str:
+        access = Access(str(scene.kubectl.kubeconfig), namespace=scene.namespace, as_user=f"ana-{number}-{verb}")
+        options = InterceptOptions("deploy/echo", ports=("8080",), dry_run=True, access=access)
+        told = Told()
+        async with gate:
+            try:
+                await run_session(options, told)
+            except InterceptorError as error:
+                told.missing = error.message
+        (resource,) = rules[number]["resources"]
+        kind = resource.split("/")[0].rstrip("s")
+        found = any(verb in line and kind in line.lower() for line in told.missing.splitlines())
+        return "" if found else f"{verb} {resource}: {told.missing!r}"
+
+    return [words for words in await asyncio.gather(*(dry_run(*one) for one in removed)) if words]
 
 
 def test_missing_right_stops_before_change(scene: Scene) -> None:

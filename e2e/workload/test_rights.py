@@ -39,7 +39,7 @@ async def test_printed_role_is_enough(
     assert await missing(developer, namespace, needed(DEPLOYMENT, "orders")) == []
     kubectl("delete", "secret", names.object)
     workload = await resolve(developer, namespace, "deploy/orders")
-    assert (await preflight.look(developer, namespace, workload)).errors == []
+    assert preflight.judge(workload, await preflight.look(developer, namespace)).errors == []
     assert (await inspect(developer, names.ref, workload, "app")).python
     await create_all(developer, names, 60)
     await developer.patch(resources.JOBS, namespace, names.object, {"spec": {"activeDeadlineSeconds": 90}})

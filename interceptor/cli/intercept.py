@@ -9,7 +9,15 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from interceptor.cli.options import Port, Seconds, access_options, home_options, read_home, verbose_option
+from interceptor.cli.options import (
+    Port,
+    Seconds,
+    access_options,
+    complete_target,
+    home_options,
+    read_home,
+    verbose_option,
+)
 from interceptor.session.options import Access, InterceptOptions
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -50,13 +58,6 @@ class InterceptCommand(click.Command):
         if ctx.meta.get(COMMAND) is not None:
             return [CompletionItem(incomplete, type="file")]
         return super().shell_complete(ctx, incomplete)
-
-
-def complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Ask the cluster for targets."""
-    from interceptor.cli.complete import targets
-
-    return targets(ctx.params, incomplete)
 
 
 @click.command(

@@ -162,6 +162,13 @@ def home_options(command: Decorated) -> Decorated:
     return command
 
 
+def complete_target(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Ask the cluster for names when Tab is pressed."""
+    from interceptor.cli.complete import targets
+
+    return targets(ctx.params, incomplete)
+
+
 def all_namespaces_option(command: Decorated) -> Decorated:
     """Give a command kubectl's `-A`."""
     return click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")(command)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interceptor.cli.options import access_options, verbose_option
+from interceptor.cli.options import access_options, complete_target, verbose_option
 from interceptor.session.options import Access
 
 if TYPE_CHECKING:
@@ -19,7 +19,13 @@ Object = dict[str, Any]
     short_help="Print the Role that our commands need.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option("--for", "target", metavar="TARGET", help="Only for this workload, by name where RBAC can.")
+@click.option(
+    "--for",
+    "target",
+    metavar="TARGET",
+    shell_complete=complete_target,
+    help="Only for this workload, by name where RBAC can.",
+)
 @click.option("--namespace-only", is_flag=True, help="Without the ClusterRole that lets `list -A` read everywhere.")
 @click.option("--no-guard", "guard", is_flag=True, flag_value=False, default=True,
               help="Without the right to create Roles: agents then can't restore by themselves.")  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from interceptor.cli.options import access_options, all_namespaces_option, verbose_option
+from interceptor.cli.options import access_options, all_namespaces_option, complete_target, verbose_option
 from interceptor.session.options import Access
 
 
@@ -13,7 +13,7 @@ from interceptor.session.options import Access
     short_help="Take an intercept back whose client is gone.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=complete_target)
 @click.option("--all", "all_", is_flag=True, help="Every intercept of the namespace, and what others left behind.")
 @all_namespaces_option
 @click.option("--force", is_flag=True, help="Also where the holder's client lives; it will end, and say so.")

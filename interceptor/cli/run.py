@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from interceptor.cli.intercept import COMMAND, InterceptCommand, complete_target
-from interceptor.cli.options import access_options, home_options, read_home, verbose_option
+from interceptor.cli.intercept import COMMAND, InterceptCommand
+from interceptor.cli.options import access_options, complete_target, home_options, read_home, verbose_option
 from interceptor.session.options import Access, RunOptions
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"

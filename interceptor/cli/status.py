@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interceptor.cli.options import access_options, all_namespaces_option, verbose_option
+from interceptor.cli.options import access_options, all_namespaces_option, complete_target, verbose_option
 from interceptor.session.options import Access
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _STATES = {"ok": "ok", "failed": "FAILED", "skipped": "-"}
     short_help="Probe the whole path of an intercept, and name what fails.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=complete_target)
 @all_namespaces_option
 @access_options
 @click.option(

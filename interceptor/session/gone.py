@@ -17,6 +17,7 @@ from interceptor.session.plan import Plan
 from interceptor.swap import record_of
 from interceptor.workload import objects
 from interceptor.workload.lease import TakenOver
+from interceptor.workload.life import session_of
 
 LOOK_WITHIN = 2.0  # seconds; whoever waits for the reason waits for the end
 _AGAIN = "to intercept again, run the same command"
@@ -43,6 +44,9 @@ async def _look(cluster: Cluster, plan: Plan) -> InterceptorError | None:
     except NotFound:
         hint = "when it is there again, run the same command"
         return InterceptorError(f"{title} was deleted by somebody", hint=hint)
+    taker = await _taker(cluster, plan)
+    if taker is not None:
+        return taker
     record = record_of(workload)
     held = record is not None and record.session == names.session
     if await _is_gone(cluster, JOBS, names.namespace, names.object):
@@ -53,6 +57,16 @@ async def _look(cluster: Cluster, plan: Plan) -> InterceptorError | None:
     elif held and await _is_gone(cluster, LEASES, names.namespace, names.lease):
         return InterceptorError(f"the lease {names.lease} was deleted by somebody", hint=_AGAIN)
     return None
+
+
+async def _taker(cluster: Cluster, plan: Plan) -> InterceptorError | None:
+    """Who has the lock by now, if somebody else has."""
+    names = plan.names
+    try:
+        found = await cluster.get(LEASES, names.namespace, names.lease)
+    except NotFound:
+        return None
+    return None if session_of(found) == names.session else TakenOver.by(found)
 
 
 async def _is_gone(cluster: Cluster, resource: Resource, namespace: str, name: str) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from interceptor.errors import InterceptorError
 from interceptor.kube import resources
 from interceptor.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound, Unreachable
-from interceptor.workload.life import AlreadyIntercepted, holder_of
+from interceptor.workload.life import AlreadyIntercepted, holder_of, title_of
 from interceptor.workload.objects import SessionNames, micro_time
 from interceptor.workload.objects import lease as lease_body
 
@@ -42,6 +42,11 @@ class LostLease(InterceptorError):
 
 class TakenOver(LostLease):
     """Somebody else has the lock now."""
+
+    @classmethod
+    def by(cls, found: Object) -> TakenOver:
+        """Whom the Lease names."""
+        return cls(f"{holder_of(found)} took {title_of(found)} over", hint="talk to them, or choose another workload")
 
 
 class HeldLease:
@@ -108,8 +113,7 @@ class HeldLease:
             found = await self._cluster.get(resources.LEASES, self._names.namespace, self._names.lease)
         except NotFound:
             return LostLease(f"the lease {self._names.lease} was removed")
-        title = self._names.ref.title
-        return TakenOver(f"{holder_of(found)} took {title} over", hint="talk to them, or choose another workload")
+        return TakenOver.by(found)
 
     async def release(self) -> None:
         """Give the lock back, if it is still ours: somebody may have taken it over, under the same uid even."""

@@ -25,7 +25,8 @@ def test_everything_is_passed_on(tmp_path: Path) -> None:
     env_file = tmp_path / "pod.env"
     options = read(
         "-p", "8080", "--port", "9000:http", "orders", "--to", "::1", "-c", "app", "--agent-image", "own",
-        "--hold", "1.5s", "--env-file", str(env_file), "--no-guard", "--take-over", "--take-over", "-n", "shop", "--context", "staging",
+        "--hold", "1.5s", "--env-file", str(env_file), "--no-guard", "--take-over", "--take-over",
+        "-n", "shop", "--context", "staging",
         "--kubeconfig", "k.yaml", "--as", "ana", "--as-group", "dev", "--as-group", "ops", "--dry-run",
         "--", "python", "-m", "orders", "--port", "1", "--", "x",
     )  # fmt: skip
