@@ -263,6 +263,11 @@ class Link:
             self._poller.readable(self._sock.fileno(), None)
             self._poller.writable(self._sock.fileno(), None)
             self._sock.close()
+            # Half a megabyte of buffers: strangers who come and go quickly would have left them to the garbage
+            # collector by the hundred, as an ended link is part of a cycle.
+            self._layers = ()
+            self._buffer = bytearray()
+            self._view = EMPTY
             self._user.link_shut()
 
 

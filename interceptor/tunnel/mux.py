@@ -18,7 +18,7 @@ from interceptor.wire.connection import Connection, Role
 from interceptor.wire.errors import RemoteProtocolError
 from interceptor.wire.events import DataReceived
 from interceptor.wire.frames import HEADER_SIZE, MAX_PAYLOAD
-from interceptor.wire.layer import Layer
+from interceptor.wire.layer import EMPTY, Layer
 from interceptor.wire.limits import Limits
 from interceptor.wire.reasons import Reason
 
@@ -270,6 +270,7 @@ class Mux:
 
     def link_shut(self) -> None:
         """See LinkUser."""
+        self._scratch = self.payload = EMPTY  # as the link gives its own back
         self._user.mux_shut()
 
     # --- one per event ---------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class TlsLayer:
     def receive(self, data: memoryview) -> memoryview:
         """Decode records; the view is of a buffer that the next call overwrites."""
         if self._end is not None:
-            raise self._end
+            raise _again(self._end)
         self._incoming.write(data)
         if not self.ready:
             self._handshake()
@@ -56,7 +56,7 @@ class TlsLayer:
         if filled:
             return self._buffer[:filled]
         if self._end is not None:
-            raise self._end
+            raise _again(self._end)
         return EMPTY
 
     def send(self, data: Buffer) -> bytes:
@@ -121,6 +121,11 @@ class TlsLayer:
         bigger[:filled] = self._buffer[:filled]
         self._buffer = bigger
         return bigger, len(bigger)
+
+
+def _again(end: LayerClosed | LayerError) -> LayerClosed | LayerError:
+    """A fresh one each time: once raised, an error remembers its frames, and with them a layer's whole buffer."""
+    return type(end)(end.text)
 
 
 def _reason(error: ssl.SSLError) -> LayerError:
