@@ -64,6 +64,7 @@ class Tunnels:
         self._context = server_context(config)
         self._strangers: dict[_Tunnel, None] = {}  # in the order in which they came
         self._live: _Tunnel | None = None
+        self._told: set[Reason] = set()  # why strangers were refused, as far as it was said
         self.on_armed: Callable[[], None] = lambda: None
         self.armed = False  # the client said that callers may come
         self._lost: tuple[str, str] = ("never", "no client has connected yet")  # why the last tunnel ended
@@ -123,8 +124,9 @@ class Tunnels:
             say(f"the developer's machine is gone: {text or reason.name}")
             self._inbound.tunnel_down(text)
             self._on_change(False, reason)
-        elif stranger:
-            say(f"a connection to the tunnel port was refused: {text}")
+        elif stranger and reason not in self._told:
+            self._told.add(reason)  # once: whoever knocks a thousand times may not fill the node's disk
+            say(f"a connection to the tunnel port was refused: {text}; more of this kind are refused without a word")
 
     def asked(self, tunnel: _Tunnel, message: dict[str, Any]) -> None:
         """Do what a control message says; unknown ones are answered as such."""
