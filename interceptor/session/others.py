@@ -16,7 +16,7 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
 from interceptor.session.events import Event, Teller
 from interceptor.session.plan import Plan
-from interceptor.swap import disturbed, record_of
+from interceptor.swap import disturbed, record_of, restore
 from interceptor.swap.path import Path, text
 from interceptor.workload.edits import AGENT, Author, author_of, edits, words
 
@@ -102,14 +102,13 @@ def taken(plan: Plan, now: Object, author: Author) -> InterceptorError | None:
     container = containers.get(plan.swap.container)
     if container is None:
         return TakenByOthers(f"{title}: {author} removed container {plan.swap.container}{at}", author)
-    moved = disturbed(now, record)
-    theirs = [place.path for place in moved if not place.back]
+    theirs = restore(now).kept
     if plan.swap.image is None and container.get("image") != image_of(plan):
-        theirs.append(("spec", "template", "spec", "containers", {"name": plan.swap.container}, "image"))
+        theirs.append(f"spec.template.spec.containers[{plan.swap.container}].image")
     if theirs:
         return TakenByOthers(f"{title}: {author} changed {words(theirs)}{at}; that stays, the rest goes back", author)
-    if moved:
-        back = words([place.path for place in moved])
+    if moved := disturbed(now, record):
+        back = words(map(text, moved))
         return TakenByOthers(f"{title}: {author} put back {back}{at}; the rest goes back too", author)
     return None
 
@@ -138,7 +137,7 @@ def followed(plan: Plan, now: Object, places: list[Path], author: Author) -> lis
         told.append(Event("note", paused, details=details))
     rest = [place for place in places if place not in (("spec", "replicas"), ("spec", "paused"))]
     if rest:
-        changed = f"{author} changed {words(rest)} of {title}{at}: that stays"
+        changed = f"{author} changed {words(map(text, rest))} of {title}{at}: that stays"
         if any(place[:2] == ("spec", "template") for place in rest):
             changed += "; the pods that come of it are served here too"
         told.append(Event("note", changed, details={**details, "changed": [text(place) for place in rest]}))

@@ -64,21 +64,13 @@ def first_write(workload: dict[str, Any], session: str | None = None) -> dict[st
     return None if same(first, workload) else first
 
 
-class Disturbed(NamedTuple):
-    """A place of the swap that somebody wrote to; `back` where they put back what was there before."""
-
-    path: Path
-    back: bool
-
-
-def disturbed(workload: dict[str, Any], record: Record) -> list[Disturbed]:
+def disturbed(workload: dict[str, Any], record: Record) -> list[Path]:
     """The places that no longer hold what the swap wrote: the agents can't count on them any more."""
-    found = []
-    for change in record.changes:
-        now = look(workload, change.path)
-        if not change.is_room and not covers(change.after, now):
-            found.append(Disturbed(change.path, same(now, change.before)))
-    return found
+    return [
+        change.path
+        for change in record.changes
+        if not change.is_room and not covers(change.after, look(workload, change.path))
+    ]
 
 
 def settled(workload: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ two states is the writer's. Only a write that removes fields and sets none leave
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from interceptor.swap import SWAP_ANNOTATION
 from interceptor.swap.owners import MANAGERS, step
 from interceptor.swap.patch import identity
-from interceptor.swap.path import ABSENT, Path, same, text
+from interceptor.swap.path import ABSENT, Path, same
 
 Object = dict[str, Any]
 
@@ -73,9 +73,9 @@ def author_of(before: Object, now: Object, places: Iterable[Path]) -> Author:
     return Author(_program(entry), _time(entry))
 
 
-def words(places: Sequence[Path]) -> str:
+def words(places: Iterable[str]) -> str:
     """The places as people read them: replicas, containers[app].image, 2 more."""
-    some = list(dict.fromkeys(short(text(place)) for place in places))
+    some = list(dict.fromkeys(map(short, places)))
     if len(some) > MOST_NAMED:
         return f"{', '.join(some[: MOST_NAMED - 1])} and {len(some) - MOST_NAMED + 1} more"
     return ", ".join(some)

@@ -108,7 +108,7 @@ def test_removal_has_no_author() -> None:
 
 
 def test_many_places_are_counted() -> None:
-    places = [("spec", "template", "spec", "containers", {"name": "app"}, key) for key in "abcdef"]
+    places = [f"spec.template.spec.containers[app].{key}" for key in "abcdef"]
     assert words(places) == "containers[app].a, containers[app].b, containers[app].c and 3 more"
-    assert words([("spec", "template", "metadata", "labels", "x")]) == "template labels.x"
-    assert words([("spec", "replicas")]) == "replicas"
+    assert words(["spec.template.metadata.labels.x"]) == "template labels.x"
+    assert words(["spec.replicas"]) == "replicas"
