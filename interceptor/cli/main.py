@@ -32,6 +32,7 @@ COMMANDS = {
         "interceptor.cli.doctor:doctor",
         "Say which kind of sandbox this machine allows, and how to get a better one.",
     ),
+    "replay": ("interceptor.cli.replay:replay", "Send recorded requests to a local process."),
     "demo": ("interceptor.cli.demo:demo", "See an intercept happen, in a small cluster made for it."),
     "completion": ("interceptor.cli.completion:completion", "Print the completion script of a shell."),
 }

@@ -22,6 +22,7 @@ def route(name: str, *matches: dict[str, Any], kind: str = "HTTPRoute") -> dict[
     return {"kind": kind, "metadata": {"name": name}, "spec": {"rules": [{"matches": list(matches)}]}}
 
 
+PUT_B = {"all": [{"method": "PUT"}, {"pathRegex": "/b"}]}
 PROFILE = {
     "spec": {
         "routes": [
@@ -29,7 +30,7 @@ PROFILE = {
             {"name": "bad", "condition": {"pathRegex": "("}},
             {
                 "name": "either",
-                "condition": {"any": [{"pathRegex": "/a"}, {"all": [{"method": "PUT"}, {"pathRegex": "/b"}]}]},
+                "condition": {"any": [{"pathRegex": "/a"}, PUT_B]},
             },
             {"name": "no reads", "condition": {"all": [{"pathRegex": "/c.*"}, {"not": {"method": "GET"}}]}},
         ]
