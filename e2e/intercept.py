@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from e2e.process import Line, Process
 
 
-def program() -> list[str]:
+def installed() -> list[str]:
     """The installed script, or the module when the repository is not installed."""
     if given := os.environ.get("E2E_INTERCEPTOR"):
         return given.split()
@@ -46,8 +46,8 @@ def parse(line: Line) -> Event | None:
 class Intercept(Process):
     """One run of the command."""
 
-    def __init__(self, arguments: list[str], env: Mapping[str, str]) -> None:
-        super().__init__([*program(), *arguments], env)
+    def __init__(self, arguments: list[str], env: Mapping[str, str], *, program: Sequence[str] = ()) -> None:
+        super().__init__([*(program or installed()), *arguments], env)
 
     @property
     def events(self) -> list[Event]:

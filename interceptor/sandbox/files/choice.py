@@ -93,8 +93,7 @@ def choose(volumes: Iterable[Volume], wish: Wish, machine: Iterable[str]) -> tup
             continue
         hidden = _hidden(volume.path, kept)
         if hidden:
-            where = f"over this machine's {hidden}" if hidden == volume.path else f"where this machine's {hidden} is"
-            notes.append(f"volume {volume.path} is left out, it would lie {where}; --mount {volume.path} shows it")
+            notes.append(f"volume {volume.path} is left out, it would lie {hidden}; --mount {volume.path} shows it")
         else:
             chosen.append(Chosen(volume, volume.path, named=False))
     return chosen, notes
@@ -109,18 +108,15 @@ def _check_named(volumes: Sequence[Volume], wish: Wish) -> None:
 
 
 def _hidden(path: str, machine: Sequence[str]) -> str:
-    """What of this machine a mount would hide or lie in; empty for nothing."""
-    for system in SYSTEM:
-        if path == system:
-            return system
-    for folder in DEVICES:
-        if _is_in(path, folder) or _is_in(folder, path):
-            return folder
-    for folder in machine:
-        if folder == "/":
-            continue
-        if _is_in(folder, path) or _is_in(path, folder):
-            return folder
+    """Where a mount would be in the way of this machine's own, as words; empty for nowhere."""
+    for folder in (*SYSTEM, *DEVICES, *machine):
+        if path == folder:
+            return f"over this machine's {folder}"
+    for folder in (*DEVICES, *machine):
+        if folder != "/" and _is_in(folder, path):
+            return f"over this machine's {folder}"
+        if folder != "/" and _is_in(path, folder):
+            return f"in this machine's {folder}"
     return ""
 
 

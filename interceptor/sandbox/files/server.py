@@ -29,6 +29,9 @@ MAX_WRITE = 256 * 1024
 _BUFFER = memoryview(bytearray(MAX_WRITE + 64 * 1024))  # requests are taken apart before the next one is read
 _MOST_A_TURN = 16
 _NO_ANSWER = frozenset({Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT, Op.DESTROY})
+# What is asked of something that the kernel has found a moment ago. When it is gone, the kubelet may have exchanged a
+# volume's files meanwhile: told ESTALE, the kernel goes the whole way once more and believes nothing it remembers.
+_OF_WHAT_IS_THERE = frozenset({Op.GETATTR, Op.READLINK, Op.OPEN, Op.OPENDIR})
 _RENAME_NOREPLACE = 1
 
 Body = memoryview
@@ -127,7 +130,12 @@ class FuseServer:
             node = self._nodes.get(number)
             parts = await _DO[op](self, node, body)
         except OSError as error:
-            self._write([abi.failure(unique, error.errno or errno.EIO)])
+            number = error.errno or errno.EIO
+            if number == errno.ENOENT and op in _OF_WHAT_IS_THERE:
+                number = errno.ESTALE
+            if number == errno.ESTALE:
+                self._nodes.changed()
+            self._write([abi.failure(unique, number)])
         except asyncio.CancelledError:
             self._write([abi.failure(unique, errno.EINTR)])
             raise
@@ -150,11 +158,11 @@ class FuseServer:
         if known is None:
             steps = await self._remote.walk(self._root, path)
             self._nodes.learn(steps)
-            known = next((step for step in steps if step.path == path), steps[0] if steps else None)
-        if known is None:
-            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            known = steps[0]
         if known.errno:
-            raise OSError(known.errno, os.strerror(known.errno))
+            # A folder on the way is gone: not "no such file", the way is another by now.
+            number = known.errno if known.path == path else errno.ESTALE
+            raise OSError(number, os.strerror(number))
         return known
 
     async def _look(self, node: Node) -> Attributes:
