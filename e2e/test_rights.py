@@ -9,6 +9,7 @@ from typing import Any
 
 from e2e.kubectl import Object
 from e2e.scene import Scene
+from interceptor.cli.running import first_cause
 from interceptor.errors import InterceptorError
 from interceptor.session.events import Event
 from interceptor.session.intercept import intercept as run_session
@@ -124,8 +125,11 @@ async def _silent(scene: Scene, rules: list[Object], removed: list[tuple[int, st
         async with gate:
             try:
                 await run_session(options, told)
-            except InterceptorError as error:
-                told.missing = error.message
+            except Exception as error:  # also one in the group of those who were asked beside it
+                cause = first_cause(error)
+                if not isinstance(cause, InterceptorError):
+                    raise
+                told.missing = cause.message
         (resource,) = rules[number]["resources"]
         kind = resource.split("/")[0].rstrip("s")
         found = any(verb in line and kind in line.lower() for line in told.missing.splitlines())

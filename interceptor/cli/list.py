@@ -10,7 +10,8 @@ from interceptor.cli.options import access_options, all_namespaces_option, verbo
 from interceptor.session.options import Access
 
 if TYPE_CHECKING:
-    from interceptor.session.holdings import Holding, Holdings
+    from interceptor.session.holding import Holding
+    from interceptor.session.holdings import Holdings
 
 _ALIVE = {True: "yes", False: "no", None: "unknown"}
 

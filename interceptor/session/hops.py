@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from interceptor.session.holdings import Holding
+from interceptor.session.holding import Holding
 from interceptor.session.pods import Pod
 from interceptor.workload.trouble import pod_trouble
 

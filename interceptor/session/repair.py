@@ -17,7 +17,7 @@ from interceptor.session import holdings
 from interceptor.session.access import open_cluster
 from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import see_restored
-from interceptor.session.holdings import Holding
+from interceptor.session.holding import Holding
 from interceptor.session.options import Access
 from interceptor.workload import life
 from interceptor.workload.change import forget_revision, undo_swap

@@ -18,7 +18,7 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, Forbidden, NotFound, PortForwardFailed, Unreachable, resources
 from interceptor.session import holdings
 from interceptor.session.ask_pod import ask_pod
-from interceptor.session.holdings import Holding
+from interceptor.session.holding import Holding
 from interceptor.session.hops import AgentHops, Hop, Report
 from interceptor.session.pods import Pod
 from interceptor.workload import services

@@ -19,7 +19,8 @@ from interceptor.kube import Cluster, NotFound
 from interceptor.kube.resources import JOBS
 from interceptor.session import repair
 from interceptor.session.events import Event, Teller
-from interceptor.session.holdings import Holding, find_one
+from interceptor.session.holding import Holding
+from interceptor.session.holdings import find_one
 from interceptor.session.plan import holder
 from interceptor.swap import record_of
 from interceptor.workload import lease, life, objects

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from interceptor.cli.list import _print_table, document
-from interceptor.session.holdings import Holding, Holdings
+from interceptor.session.holding import Holding
+from interceptor.session.holdings import Holdings
 from interceptor.workload.kinds import DEPLOYMENT, STATEFUL_SET, Kind, WorkloadRef
 
 

@@ -1,118 +1,14 @@
-"""Who holds what, put together from what the cluster shows."""
+"""Who holds what, on the embedded cluster."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
 
 from interceptor.kube import resources
-from interceptor.session.holdings import Holding, assemble, find
-from interceptor.swap import SESSION_ANNOTATION, SwapPlan, swap
-from interceptor.workload.life import WatchedLease
+from interceptor.session.holdings import find
+from interceptor.workload import objects
+from interceptor.workload.objects import SessionNames
 from tests.session.scene import Scene, local
-
-SESSION = "orders-x7f2q"
-CREATED = "2026-11-23T05:00:00Z"
-Object = dict[str, Any]
-
-
-def deployment(session: str = SESSION) -> Object:
-    plain = {
-        "metadata": {"name": "orders", "namespace": "shop"},
-        "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "orders:1"}]}}},
-    }
-    plan = SwapPlan(session, "app", ("python3",), "ana@laptop", "2026-11-23 06:00:00 UTC", (8080,), 47812, "s")
-    return swap(plain, plan)
-
-
-def job(session: str = SESSION) -> Object:
-    labels = {SESSION_ANNOTATION: session}
-    metadata = {"name": f"interceptor-{session}", "namespace": "shop", "labels": labels}
-    return {"metadata": metadata | {"creationTimestamp": CREATED}}
-
-
-def lease(session: str = SESSION, *, alive: bool = True, holder: str | None = "ana@laptop") -> WatchedLease:
-    metadata = {"name": "interceptor-deployment-orders", "namespace": "shop", "creationTimestamp": CREATED}
-    spec = {"holderIdentity": f"{holder}/{session}"} if holder else {}
-    return WatchedLease({"metadata": metadata | {"labels": {SESSION_ANNOTATION: session}}, "spec": spec}, alive)
-
-
-def pod(name: str, session: str = SESSION, **metadata: Any) -> Object:
-    return {"metadata": {"name": name, "namespace": "shop", "annotations": {SESSION_ANNOTATION: session}, **metadata}}
-
-
-def one(
-    *,
-    swaps: tuple[Object, ...] = (),
-    jobs: tuple[Object, ...] = (),
-    leases: tuple[WatchedLease, ...] | None = (),
-    pods: tuple[Object, ...] = (),
-) -> Holding:
-    listed = {resources.DEPLOYMENTS: [*swaps], resources.JOBS: [*jobs], resources.PODS: [*pods]}
-    (found,) = assemble(listed, None if leases is None else [*leases])
-    return found
-
-
-def test_held_workload_is_told() -> None:
-    found = one(swaps=(deployment(),), jobs=(job(),), leases=(lease(),), pods=(pod("b"), pod("a")))
-    assert (found.workload, found.holder, found.alive, found.state) == ("deploy/orders", "ana@laptop", True, "held")
-    assert found.since == "2026-11-23 05:00:00 UTC"  # the cluster's clock, not the holder's
-    assert sorted(found.pods) == ["a", "b"]
-
-
-def test_still_lease_is_silent() -> None:
-    found = one(swaps=(deployment(),), jobs=(job(),), leases=(lease(alive=False),))
-    assert (found.alive, found.state, found.leftover) == (False, "silent", "")
-
-
-def test_session_without_swap_is_starting_while_alive() -> None:
-    assert one(jobs=(job(),), leases=(lease(),)).state == "starting"
-    dead = one(jobs=(job(),), leases=(lease(alive=False),))
-    assert (dead.state, dead.leftover) == ("leftover", "a session object without a swap")
-
-
-def test_swap_without_session_is_leftover() -> None:
-    assert one(swaps=(deployment(),)).leftover == "a swap without a session object"
-
-
-def test_lonely_lease_is_leftover() -> None:
-    assert one(leases=(lease(alive=False),)).leftover == "a Lease without a session"
-    holderless = one(leases=(lease(alive=False, holder=None),))
-    assert (holderless.leftover, holderless.workload) == ("a Lease without a holder", "deploy/orders")
-
-
-def test_lonely_pods_are_leftover() -> None:
-    assert one(pods=(pod("a"),)).leftover == "agent pods without a swap"
-
-
-def test_ending_pods_are_nobodys() -> None:
-    listed = {resources.PODS: [pod("a", deletionTimestamp=CREATED)]}
-    assert assemble(listed, []) == []
-
-
-def test_copied_annotations_count_once() -> None:
-    """The Deployment's controller copies its annotations to the ReplicaSets."""
-    copy = deployment()
-    copy["metadata"] |= {"name": "orders-1", "ownerReferences": [{"controller": True}]}
-    listed = {resources.DEPLOYMENTS: [deployment()], resources.REPLICA_SETS: [copy], resources.JOBS: [job()]}
-    assert [found.workload for found in assemble(listed, [])] == ["deploy/orders"]
-
-
-def test_unread_leases_leave_life_unknown() -> None:
-    found = one(swaps=(deployment(),), jobs=(job(),), leases=None)
-    assert (found.alive, found.state) == (None, "held")
-
-
-def test_damaged_record_is_told() -> None:
-    broken = deployment()
-    broken["metadata"]["annotations"]["interceptor/swap"] = "{"
-    assert "was damaged" in one(swaps=(broken,)).leftover
-
-
-def test_taking_over_is_told() -> None:
-    listed = {resources.DEPLOYMENTS: [deployment()], resources.JOBS: [job(), job("orders-new22")]}
-    old, new = sorted(assemble(listed, [lease("orders-new22", holder="bob@desk")]), key=lambda each: not each.swapped)
-    assert old.leftover == "bob@desk is taking it over"
-    assert new.state == "starting"
 
 
 async def test_live_intercept_is_found(orders: Scene) -> None:
@@ -127,3 +23,22 @@ async def test_live_intercept_is_found(orders: Scene) -> None:
         await running.stop()
     async with orders.cluster() as cluster:
         assert (await find(cluster, orders.api.namespace, within=0.5)).sessions == []
+
+
+async def test_lonely_session_object_is_watched(orders: Scene) -> None:
+    """It is a leftover only if nobody pushes its deadline: a session's first moment looks the same."""
+    names = SessionNames("orders-x7f2q", orders.api.namespace, "orders")
+    async with orders.cluster() as cluster:
+        created = await cluster.create(resources.JOBS, names.namespace, objects.job(names, 100))
+        (found,) = (await find(cluster, names.namespace, within=0.3)).sessions
+        assert found.leftover == "a session object without a swap"
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(find(cluster, names.namespace, within=1.0), name="find")
+            while not looking.done():
+                seconds = created["spec"]["activeDeadlineSeconds"] + 1
+                patch = {"spec": {"activeDeadlineSeconds": seconds}}
+                created = await cluster.patch(resources.JOBS, names.namespace, names.object, patch)
+                await asyncio.sleep(0.2)
+        (found,) = looking.result().sessions
+        assert (found.state, found.alive) == ("starting", True)
+        await cluster.delete(resources.JOBS, names.namespace, names.object)
