@@ -62,14 +62,16 @@ class Dial:
             sock.setblocking(False)
             try:
                 code = sock.connect_ex(address)
+                if code == errno.EINPROGRESS:  # over loopback the answer is there by now: no wait, no timer
+                    code = sock.connect_ex(address)
             except OSError as error:  # an address that does not parse
                 self._error = error
                 sock.close()
                 continue
-            if code == 0:
+            if code in (0, errno.EISCONN):
                 self._finish(sock)
                 return
-            if code == errno.EINPROGRESS:
+            if code in (errno.EINPROGRESS, errno.EALREADY):
                 self._sock = sock
                 self._poller.writable(sock.fileno(), self._writable)
                 self._timer = self._poller.call_later(self._seconds, self._late)
