@@ -35,10 +35,13 @@ class Fields:
 
     __slots__ = ("_lowered", "broken", "chunked", "coded", "doubts", "host", "length", "raw", "upgrade")
 
-    def __init__(self, raw: bytes) -> None:
-        """`raw` begins with the CRLF that ends the first line, and ends before the one that ends the last field."""
+    def __init__(self, raw: bytes, *, strict: bool = False) -> None:
+        """`raw` begins with the CRLF that ends the first line, and ends before the one that ends the last field.
+
+        `strict` says that it is known to match `_FIELDS`.
+        """
         self.doubts: tuple[str, ...] = ()
-        if _STRICT.fullmatch(raw) is None:
+        if not strict and _STRICT.fullmatch(raw) is None:
             raw = self._straightened(raw)
         self.raw = raw
         lowered = self._lowered = raw.lower()
@@ -54,10 +57,12 @@ class Fields:
             self._read_length()
         if _UPGRADE in lowered:
             self._read_upgrade()
-        if _HOST in lowered:
-            hosts = self._values(_HOST)
-            self.host = hosts[0].decode("latin-1")
-            if len(hosts) > 1:
+        start = lowered.find(_HOST)
+        if start >= 0:
+            start += len(_HOST)
+            end = lowered.find(b"\r\n", start)
+            self.host = lowered[start : end if end >= 0 else len(lowered)].strip(b" \t").decode("latin-1")
+            if end >= 0 and lowered.find(_HOST, end) >= 0:
                 self._doubt("several Host fields")
 
     def _values(self, name: bytes) -> list[bytes]:
@@ -135,13 +140,19 @@ class Fields:
 
 
 # A connection's requests, and a second's responses, often have the same fields to the letter.
-_remembered = lru_cache(maxsize=256)(Fields)
 LONGEST_REMEMBERED = 1024
 
 
-def read_fields(raw: bytes) -> Fields:
+@lru_cache(maxsize=256)
+def _remembered(raw: bytes) -> Fields:
+    return Fields(raw, strict=True)
+
+
+def read_fields(raw: bytes, strict: bool) -> Fields:
     """The fields of a head; see Fields."""
-    return _remembered(raw) if len(raw) <= LONGEST_REMEMBERED else Fields(raw)
+    if strict and len(raw) <= LONGEST_REMEMBERED:
+        return _remembered(raw)
+    return Fields(raw, strict=strict)
 
 
 def request_line(line: bytes) -> tuple[str, str, str, list[str]]:

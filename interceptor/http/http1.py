@@ -102,11 +102,11 @@ class Http1:
         if len(self._waiting) >= MOST_WAITING:
             raise Unreadable(f"{MOST_WAITING} requests wait for an answer")
         exchange = Exchange()
-        exchange.method, exchange.path, exchange.protocol, raw, doubts = request
+        exchange.method, exchange.path, exchange.protocol, raw, strict, doubts = request
         exchange.began = self._asked_at
         self._number += 1
         exchange.number = self._number
-        fields = read_fields(raw)
+        fields = read_fields(raw, strict)
         exchange.request_fields = fields.raw
         if fields.host is not None:
             exchange.authority = fields.host
@@ -179,9 +179,9 @@ class Http1:
 
     def _answer(self, response: Response, now: float) -> bool:
         """Take the head of a response; True if what follows is no longer HTTP/1."""
-        version, status, reason, raw = response
+        version, status, reason, raw, strict = response
         exchange = self._waiting[0] if self._waiting else self._unasked(version, now)
-        fields = read_fields(raw)
+        fields = read_fields(raw, strict)
         for doubt in fields.doubts:
             exchange.doubt(doubt)
         if fields.broken:

@@ -11,10 +11,10 @@ TLS_HANDSHAKE = 0x16  # the first byte of a TLS connection
 WINDOW = 4096  # bytes copied to look for the end of a head: nearly all heads are shorter
 _END = re.compile(rb"\n\r?\n")
 
-Request = tuple[str, str, str, bytes, list[str]]
-"""Method, target, version, the fields as `head.Fields` wants them, doubts."""
-Response = tuple[str, int, str, bytes]
-"""Version, status, reason, fields."""
+Request = tuple[str, str, str, bytes, bool, list[str]]
+"""Method, target, version, the fields as `head.Fields` wants them, whether these are strict, doubts."""
+Response = tuple[str, int, str, bytes, bool]
+"""Version, status, reason, fields, whether these are strict."""
 
 
 def find_request(held: bytes, data: memoryview, start: int) -> tuple[Request | None, int]:
@@ -28,14 +28,14 @@ def find_request(held: bytes, data: memoryview, start: int) -> tuple[Request | N
     match = REQUEST.match(text)
     if match is not None:
         method, target, version, raw = match.groups()
-        request: Request = method.decode("ascii"), target.decode("latin-1"), VERSIONS[version], raw, []
+        request: Request = method.decode("ascii"), target.decode("latin-1"), VERSIONS[version], raw, True, []
         return request, start + match.end() - before
     head, end = _find_head(held, data, start)
     if head is None or not (head := head.lstrip(b"\r\n")):
         return None, end
     line, raw = _split(head)
     method_name, target_text, version_name, doubts = request_line(line)
-    return (method_name, target_text, version_name, raw, doubts), end
+    return (method_name, target_text, version_name, raw, False, doubts), end
 
 
 def find_response(held: bytes, data: memoryview, start: int) -> tuple[Response | None, int]:
@@ -46,13 +46,19 @@ def find_response(held: bytes, data: memoryview, start: int) -> tuple[Response |
     match = RESPONSE.match(text)
     if match is not None:
         version, code, reason, raw = match.groups()
-        return (VERSIONS[version], int(code), (reason or b"").decode("latin-1"), raw), start + match.end() - before
+        return (
+            VERSIONS[version],
+            int(code),
+            (reason or b"").decode("latin-1"),
+            raw,
+            True,
+        ), start + match.end() - before
     head, end = _find_head(held, data, start)
     if head is None:
         return None, end
     line, raw = _split(head)
     version_name, status, reason_text = status_line(line)
-    return (version_name, status, reason_text, raw), end
+    return (version_name, status, reason_text, raw, False), end
 
 
 def check_beginning(held: bytes) -> None:

@@ -47,7 +47,7 @@ async def serving(serve: Serve) -> AsyncIterator[tuple[int, list[asyncio.Task[No
                 await serve(reader, writer)
             finally:
                 writer.close()
-                with contextlib.suppress(ConnectionError):
+                with contextlib.suppress(OSError):
                     await writer.wait_closed()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +65,7 @@ async def backend() -> AsyncIterator[int]:
     """An origin that answers by path, WebSockets too."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 method, path, _ = head.split(" ", 2)
@@ -105,7 +105,7 @@ async def watched(port: int) -> AsyncIterator[tuple[int, Seen]]:
         feed, end = (
             (watch.requested, watch.request_side_ended) if asks else (watch.responded, watch.response_side_ended)
         )
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 writer.write(data)
                 feed(memoryview(data), loop.time())
@@ -120,7 +120,7 @@ async def watched(port: int) -> AsyncIterator[tuple[int, Seen]]:
             group.create_task(pump(far_reader, writer, watch, False), name="responses")
         watch.closed(loop.time())
         far_writer.close()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             await far_writer.wait_closed()
 
     async with serving(serve) as (own_port, _), asyncio.timeout(60):

@@ -150,6 +150,11 @@ def test_broken_traffic_as_httptools_sees_it(raw: bytes) -> None:
     assert len(parsed.found) == len(whole)
 
 
+def plain(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """As h2 sends them unchanged: it splits cookies, and refuses values that begin or end with a blank."""
+    return [(name.lower(), value.strip()) for name, value in fields if name != "Cookie"]
+
+
 STREAMS = st.lists(
     st.tuples(
         st.booleans(), FIELDS, CHUNKS, CHUNKS, st.sampled_from(["", "", "", "caller", "server"]), st.integers(0, 9)
@@ -166,7 +171,7 @@ def test_valid_traffic_as_h2_sees_it(
 ) -> None:
     pair, expected = Pair(), {}
     for index, (grpc, fields, sent, _, _, padding) in enumerate(streams):
-        number, more = index * 2 + 1, [(name.lower(), value.strip()) for name, value in fields]
+        number, more = index * 2 + 1, plain(fields)
         kind = {"content_type": "application/grpc"} if grpc else {}
         pair.caller.send_headers(number, request_headers("POST", f"/{number}", **kind) + more)
         for chunk in sent:
@@ -178,7 +183,7 @@ def test_valid_traffic_as_h2_sees_it(
             pair.caller.end_stream(index * 2 + 1)
     pair.settle()
     for index, (grpc, fields, sent, got, breaks, padding) in enumerate(streams):
-        number, more = index * 2 + 1, [(name.lower(), value.strip()) for name, value in fields]
+        number, more = index * 2 + 1, plain(fields)
         pair.server.send_headers(number, [(":status", "200"), *more])
         for chunk in got:
             pair.server.send_data(number, message(chunk) if grpc else chunk, pad_length=padding or None)

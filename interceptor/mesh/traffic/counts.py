@@ -15,6 +15,7 @@ from interceptor.mesh.traffic.templates import Templates
 SLICE = 5.0  # seconds
 MOST_SLICES = 120  # ten minutes
 MOST_ROUTES = 200
+MOST_HOT = 2048
 OTHERS = "(others)"
 GROWTH = 1.04  # of latency buckets: a quantile is right within 2 %
 _LOG = math.log(GROWTH)
@@ -90,40 +91,66 @@ Key = tuple[str, str, str]
 
 
 class Traffic:
-    """Everything a session has seen."""
+    """Everything a session has seen. What is recent stands in slices of time, what is older only in a sum."""
 
     def __init__(self) -> None:
         self.names: Names | None = None  # routes that somebody named, once they are read
         self._templates: dict[tuple[str, str, str], Templates] = {}
-        self.total: dict[Key, Counts] = {}
+        self._routes: set[Key] = set()
+        self._before: dict[Key, Counts] = {}  # all but the newest slice
         self._slices: deque[tuple[float, dict[Key, Counts]]] = deque(maxlen=MOST_SLICES)
+        self._hot: dict[tuple[str, str, str, str], Counts] = {}  # of the newest slice, by what an exchange says
+        self._until = float("-inf")  # when the newest slice is full
 
     def add(self, exchange: Exchange, direction: str, now: float) -> None:
         """Count an exchange that has ended."""
-        authority = "" if direction == "inbound" else exchange.authority
-        named = self.names.name(exchange) if self.names is not None and direction == "inbound" else None
-        key = (direction, "", named) if named else self._key(direction, authority, exchange.method, exchange.path)
-        if not self._slices or now - self._slices[-1][0] >= SLICE:
-            self._slices.append((now, {}))
-        for counts in (self.total, self._slices[-1][1]):
-            found = counts.get(key)
-            if found is None:
-                found = counts[key] = Counts()
-            found.add(exchange)
+        if now >= self._until:
+            self._begin_slice(now)
+        asked = direction, exchange.authority, exchange.method, exchange.path
+        counts = self._hot.get(asked)
+        if counts is None or self.names is not None:
+            counts = self._find(exchange, direction)
+            if len(self._hot) < MOST_HOT:
+                self._hot[asked] = counts
+        counts.add(exchange)
+
+    @property
+    def total(self) -> dict[Key, Counts]:
+        """All of the session."""
+        return self._sum([self._before, *([self._slices[-1][1]] if self._slices else [])])
 
     def since(self, window: float | None, now: float) -> tuple[dict[Key, Counts], float]:
         """What was counted in about the last `window` seconds, and how many they were; None: all of the session."""
         if window is None:
             return self.total, 0.0
-        found: dict[Key, Counts] = {}
-        began = now
-        for start, counts in reversed(self._slices):
-            if now - start > window + SLICE:
-                break
-            began = start
-            for key, count in counts.items():
-                found.setdefault(key, Counts()).merge(count)
-        return found, max(window, now - began)
+        recent = [(start, counts) for start, counts in self._slices if now - start <= window + SLICE]
+        began = recent[0][0] if recent else now
+        return self._sum([counts for _, counts in recent]), max(window, now - began)
+
+    def _begin_slice(self, now: float) -> None:
+        if self._slices:
+            _add_to(self._before, self._slices[-1][1])
+        self._slices.append((now, {}))
+        self._until = now + SLICE
+        self._hot.clear()
+
+    @staticmethod
+    def _sum(parts: Iterable[dict[Key, Counts]]) -> dict[Key, Counts]:
+        whole: dict[Key, Counts] = {}
+        for part in parts:
+            _add_to(whole, part)
+        return whole
+
+    def _find(self, exchange: Exchange, direction: str) -> Counts:
+        authority = "" if direction == "inbound" else exchange.authority
+        named = self.names.name(exchange) if self.names is not None and direction == "inbound" else None
+        key = (direction, "", named) if named else self._key(direction, authority, exchange.method, exchange.path)
+        newest = self._slices[-1][1]
+        found = newest.get(key)
+        if found is None:
+            self._routes.add(key)
+            found = newest[key] = Counts()
+        return found
 
     def _key(self, direction: str, authority: str, method: str, path: str) -> Key:
         place = direction, authority, method
@@ -133,13 +160,15 @@ class Traffic:
                 return direction, "", OTHERS
             templates = self._templates[place] = Templates(self._rename)
         key = direction, authority, f"{method} {templates.name(path)}"
-        if key not in self.total and len(self.total) >= MOST_ROUTES:
+        if key not in self._routes and len(self._routes) >= MOST_ROUTES:
             return direction, "", OTHERS
         return key
 
     def _rename(self) -> None:
         """Some routes have become one."""
-        for counts in (self.total, *(counts for _, counts in self._slices)):
+        self._hot.clear()
+        self._routes.clear()
+        for counts in (self._before, *(counts for _, counts in self._slices)):
             for key in list(counts):
                 direction, authority, route = key
                 method, _, path = route.partition(" ")
@@ -148,6 +177,15 @@ class Traffic:
                 if new != key:
                     old = counts.pop(key)
                     counts.setdefault(new, Counts()).merge(old)
+                self._routes.add(new)
+
+
+def _add_to(whole: dict[Key, Counts], part: dict[Key, Counts]) -> None:
+    for key, counts in part.items():
+        found = whole.get(key)
+        if found is None:
+            found = whole[key] = Counts()
+        found.merge(counts)
 
 
 def bucket_of(seconds: float) -> int:
