@@ -3,7 +3,8 @@
 A connection's first byte tells the protocol (5 is SOCKS). After the handshake the raw socket is handed to the
 tunnel, which relays it: no byte of the conversation passes through here. The pure parts are `sandbox.socks5` and
 `sandbox.http_connect`. What a handshake may cost is bounded: 64 KiB, 10 s to ask and 30 s to connect, and 512 of
-them at a time; further connections wait in the kernel's queue.
+them at a time. When all are taken, who has taken longest to ask makes room: somebody who connects and says nothing can't
+keep COMMAND from its connections.
 """
 
 import asyncio
@@ -68,6 +69,7 @@ class Proxy:
         self._ask_seconds = ask_seconds
         self._dial_seconds = dial_seconds
         self._slots = asyncio.Semaphore(MAX_HANDSHAKES)
+        self._asking: dict[asyncio.Task[None], None] = {}  # in the order in which they came
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self._listener.setblocking(False)
         self.address = ProxyAddress(*self._listener.getsockname())
@@ -77,9 +79,22 @@ class Proxy:
         with self._listener:
             async with asyncio.TaskGroup() as handshakes:
                 while True:
-                    await self._slots.acquire()
                     client = await self._accept()
-                    handshakes.create_task(self._handshake(client), name="proxy handshake")
+                    await self._acquire(client)
+                    task = handshakes.create_task(self._handshake(client), name="proxy handshake")
+                    self._asking[task] = None
+
+    async def _acquire(self, client: socket.socket) -> None:
+        """Wait for a slot; all taken, the oldest that has not asked yet gives its own."""
+        if self._slots.locked() and self._asking:
+            oldest = next(iter(self._asking))
+            del self._asking[oldest]
+            oldest.cancel()
+        try:
+            await self._slots.acquire()
+        except BaseException:
+            client.close()
+            raise
 
     def close(self) -> None:
         """Stop listening, for the case that `serve` was never reached."""
@@ -118,6 +133,7 @@ class Proxy:
         handshake = Handshake(client)
         try:
             wish = await self._ask(handshake)
+            self._asked()
             outgoing = await self._dial(wish)
             try:
                 await handshake.say(wish.success)
@@ -130,8 +146,15 @@ class Proxy:
         except HungUp:
             pass  # the client's own affair, and it is gone
         finally:
+            self._asked()
             self._slots.release()
             handshake.close()
+
+    def _asked(self) -> None:
+        """This handshake is not to make room any more."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking.pop(task, None)
 
     async def _ask(self, handshake: Handshake) -> _Wish:
         """Find out what the client wants."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from interceptor.sandbox.environment import ProxyAddress, proxy_variables
+from interceptor.sandbox.proxy import MAX_HANDSHAKES
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.wire.reasons import Reason
 from tests.sandbox.dialing import proxy_running
@@ -121,6 +122,23 @@ async def test_slow_asker_is_dropped() -> None:
     async with proxy_running(ask_seconds=0.1) as (proxy, _):
         assert await say(proxy.address, b"") == b""
         assert await say(proxy.address, b"GET http://orders/ HTT") == b""
+
+
+@pytest.mark.slow
+async def test_slow_askers_make_room() -> None:
+    """A slow-loris: more connections than there are handshakes, none of which ever asks."""
+    async with http_server() as port, proxy_running(ask_seconds=60) as (proxy, dialer):
+        loris = await asyncio.to_thread(connect_all, proxy.address, MAX_HANDSHAKES + 50)
+        request = f"GET http://orders:{port}/ HTTP/1.1\r\nHost: orders\r\nConnection: close\r\n\r\n"
+        async with asyncio.timeout(10):
+            assert (await say(proxy.address, request.encode())).startswith(b"HTTP/1.1 200 ")
+        assert dialer.dialed == [("orders", port)]
+        for each in loris:
+            each.close()
+
+
+def connect_all(address: ProxyAddress, count: int) -> list[socket.socket]:
+    return [socket.create_connection(address, 10) for _ in range(count)]
 
 
 async def test_page_in_browser_is_refused() -> None:
