@@ -74,7 +74,8 @@ def test_drained_node_is_waited_for(scene: Scene) -> None:
 
 def test_killed_agent_restarts(scene: Scene) -> None:
     """Out of memory: the kubelet starts the container again, and the client finds the new agent in it."""
-    limited = scene.container(resources={"requests": {"cpu": "10m"}, "limits": {"memory": "96Mi"}})
+    # "Guaranteed": its processes begin with a low score, so that the agent's raised one is the highest.
+    limited = scene.container(resources={"limits": {"cpu": "500m", "memory": "96Mi"}})
     scene.deploy(manifests.deployment(limited), manifests.service())
     load = scene.load(rate=5)
     local = scene.local()
