@@ -26,7 +26,7 @@ class AlreadySwapped(InterceptorError):
     def __init__(self, record: Record) -> None:
         super().__init__(
             f"already intercepted by {record.holder} since {record.since}",
-            hint="ask them to stop; if their client is gone and no agent restored it: interceptor restore NAME",
+            hint="ask them to stop, or end their session with --take-over; to put it back: interceptor restore NAME",
         )
         self.record = record
 

@@ -6,8 +6,11 @@ import pytest
 
 from interceptor.kube import resources
 from interceptor.session.in_place import Guarding, choose_guard
-from interceptor.session.options import InterceptOptions
-from interceptor.workload.rights import MissingRights, Right
+from interceptor.session.options import Access, InterceptOptions
+from interceptor.workload.kinds import DEPLOYMENT
+from interceptor.workload.rights import MissingRights, Right, needed
+from interceptor.workload.role import Subject, binding, role
+from tests.session.scene import RBAC, Scene, local
 
 ROLES = Right("create", resources.ROLES, guard=True)
 PATCH = Right("patch", resources.DEPLOYMENTS, name="orders")
@@ -49,3 +52,24 @@ def test_other_rights_are_needed_anyway() -> None:
         with pytest.raises(MissingRights, match="patch deployments") as refused:
             chosen(PATCH, ROLES, app=APP, guard=guard)
         assert "--no-guard" not in refused.value.hint
+
+
+@pytest.mark.slow
+async def test_client_that_was_away_ends(orders: Scene) -> None:
+    """Its tunnels were cut for longer than the agents wait: they run the app again, and it puts the template back."""
+    rights = role(needed(DEPLOYMENT, guard=False), "developer", orders.api.namespace)
+    given = binding(rights, Subject("User", "ana"))
+    await orders.api.ok("POST", orders.api.path("roles", group=RBAC), rights)
+    await orders.api.ok("POST", orders.api.path("rolebindings", group=RBAC), given)
+    ana = Access(kubeconfig=orders.api.kubeconfig, namespace=orders.api.namespace, as_user="ana")
+    async with local() as port, orders.intercepting(ports=(f"{port}:8080",), access=ana) as running:
+        await running.until("ready")
+        assert running.heard.find("note", "start the app's own command in place")
+        await orders.fault(subresource="portforward", status=503)
+        await orders.cut("portforward")
+        await orders.serves("cluster 8080")
+        await orders.api.ok("DELETE", "/faults")
+        await running.ended()
+        assert running.error is not None
+        assert "runs its app again" in running.error.message
+    await orders.expect_as_before()
