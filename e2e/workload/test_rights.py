@@ -63,7 +63,7 @@ async def test_each_missing_verb_is_named(developer: Cluster, kubectl: Kubectl) 
     lacking = await missing(developer, kubectl.namespace, rights)
     assert set(lacking) == set(removed)
     words = str(MissingRights(kubectl.namespace, "deploy/orders", lacking))
-    assert "create, get, patch, delete leases.coordination.k8s.io" in words
+    assert "create, get, list, watch, patch, delete leases.coordination.k8s.io" in words
     assert "create pods/portforward" in words
     assert "create, patch secrets" in words
 
