@@ -1,0 +1,123 @@
+"""Connections of a sandbox: they go out from the pod, and fail as they would there."""
+
+import errno
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from interceptor.wire.reasons import Reason
+from tests.sandbox.world import ADDRESSES, OWN_PORT, TELLING, report, run
+
+CONNECT = """
+import json, select, socket, sys
+def blocking(host, port):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.settimeout(5)
+        return sock.connect_ex((host, port))
+def polled(host, port):
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.connect_ex((host, port))
+        select.select([], [sock], [], 5)
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+print(json.dumps([[blocking(*place), polled(*place)] for place in json.loads(sys.argv[1])]))
+"""
+TALK = """
+import json, socket, sys
+said = []
+for host, port in json.loads(sys.argv[1]):
+    with socket.create_connection((host, port), 5) as sock:
+        ends = [sock.getsockname()[0], sock.getpeername()[0]]
+        sock.sendall(b"x" * 200000)
+        sock.shutdown(socket.SHUT_WR)
+        got = b"".join(iter(lambda: sock.recv(65536), b""))
+        said.append([len(got), *ends])
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    """A server on this machine's loopback that sends back what it got once the caller has ended; its port."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                caller, _ = server.accept()
+            except OSError:
+                return
+            with caller, caller.makefile("rb") as said:
+                caller.sendall(said.read())
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield server.getsockname()[1]
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+
+
+def test_refusals_are_the_pods() -> None:
+    expected = {
+        Reason.REFUSED: errno.ECONNREFUSED,
+        Reason.UNREACHABLE: errno.EHOSTUNREACH,
+        Reason.NETWORK: errno.ENETUNREACH,
+        Reason.DENIED: errno.EHOSTUNREACH,
+    }
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    places = [(TELLING, int(reason)) for reason in expected]
+    found = report(CONNECT, json.dumps([*places, ("127.0.0.1", port), (ADDRESSES[0], OWN_PORT)]))
+    wanted = [*expected.values(), errno.ECONNREFUSED, errno.ECONNREFUSED]
+    assert found == [[number, number] for number in wanted]
+
+
+def test_time_out_is_the_kernels() -> None:
+    """No answer makes connect() wait on, as a packet lost would."""
+    script = CONNECT.replace("settimeout(5)", "settimeout(0.5)").replace("[], 5)", "[], 0.5)")
+    assert report(script, json.dumps([(TELLING, int(Reason.TIMEOUT))])) == [[errno.EAGAIN, 0]]
+
+
+def test_loopback_is_the_pods(echo: int) -> None:
+    """A sidecar listens on the pod's loopback; half-close goes both ways."""
+    assert report(TALK, json.dumps([("127.0.0.1", echo)])) == [[200000, "127.0.0.1", "127.0.0.1"]]
+
+
+def test_own_listener_comes_first(echo: int) -> None:
+    script = "import socket, sys; S = socket.create_server(('', int(sys.argv[2]))); " + TALK.replace(
+        'sock.sendall(b"x" * 200000)', "S.accept()[0].send(b'mine')"
+    )
+    assert report(script, json.dumps([("127.0.0.1", echo)]), str(echo))[0][0] == 4
+
+
+def test_chosen_port_is_the_machines(echo: int) -> None:
+    assert report(TALK, json.dumps([("localhost", echo)]), local=[echo])[0][0] == 200000
+    assert report(TALK, json.dumps([("localhost", echo)]), whole=True)[0][0] == 200000
+
+
+def test_many_at_once(echo: int) -> None:
+    script = """
+import asyncio, sys
+
+pytestmark = pytest.mark.slow  # an agent and a sandbox each
+async def one():
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(sys.argv[1]))
+    writer.write(b"hello"); writer.write_eof()
+    assert await reader.read() == b"hello"
+    writer.close()
+async def all():
+    async with asyncio.TaskGroup() as group:
+        for _ in range(200): group.create_task(one())
+asyncio.run(all()); print("0")
+"""
+    assert report(script, str(echo)) == 0
+
+
+def test_name_of_no_service_listens() -> None:
+    """The client's own listener, met directly, serves nobody."""
+    ran = run("/usr/bin/env", "python3", "-c", "import socket; print(socket.socket().connect_ex(('127.0.0.1', 1)))")
+    assert int(ran.stdout) == errno.ECONNREFUSED, ran.stderr
