@@ -42,8 +42,8 @@ def given(pod: Object) -> Object:
             del metadata["annotations"]
     spec = original["spec"]
     spec.pop("ephemeralContainers", None)  # a pod can't be created with them
-    if not _chose_node(pod):
-        spec.pop("nodeName", None)
+    if "status" in pod and not _chose_node(pod):
+        spec.pop("nodeName", None)  # a scheduler's
     original.setdefault("apiVersion", "v1")
     original.setdefault("kind", "Pod")
     return original

@@ -46,7 +46,7 @@ def unsupported(kind: str, name: str, group_version: str = "", through: str = ""
     known = _WHY.get(kind) if group_version in ("", "v1", "batch/v1") else None
     group = f" ({group_version})" if group_version and known is None else ""
     subject = f"{kind} {name}{group}"
-    title = f"{through} belongs to {subject}" if through else subject
+    title = f"{through} belongs to {subject}, which" if through else subject
     why, hint = known or (
         "a kind that interceptor does not know; its controller would take the change back or spread it",
         "intercept a Deployment, StatefulSet, DaemonSet, ReplicaSet or bare pod",

@@ -58,7 +58,7 @@ def free_ports(workload: Object, count: int, start: int = 47811) -> tuple[int, .
     """Numbers for the agent itself that no container of the pod uses."""
     taken = {
         port.get(key)
-        for container in workload["spec"]["template"]["spec"]["containers"]
+        for container in _all_containers(workload)
         for port in container.get("ports") or []
         for key in ("containerPort", "hostPort")
     }
@@ -66,11 +66,18 @@ def free_ports(workload: Object, count: int, start: int = 47811) -> tuple[int, .
     return tuple(free[:count])
 
 
+def _all_containers(workload: Object) -> list[Object]:
+    """Those that run beside each other: sidecars are init containers that go on."""
+    spec = workload["spec"]["template"]["spec"]
+    sidecars = [item for item in spec.get("initContainers") or [] if item.get("restartPolicy") == "Always"]
+    return [*spec["containers"], *sidecars]
+
+
 def _declared(workload: Object, container: str) -> tuple[list[_Known], dict[int, str]]:
     """The container's ports, and which other container has which number."""
     declared: list[_Known] = []
     foreign: dict[int, str] = {}
-    for item in workload["spec"]["template"]["spec"]["containers"]:
+    for item in _all_containers(workload):
         for port in item.get("ports") or []:
             if item["name"] == container:
                 found = _Known(port["containerPort"], port.get("name", ""), port.get("protocol", "TCP"))

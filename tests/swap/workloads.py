@@ -1,4 +1,4 @@
-"""Generated Deployments and swap plans for the property tests of this folder."""
+"""Generated workloads of every kind and swap plans for the property tests of this folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interceptor.swap import SwapPlan
 
 Workload = dict[str, Any]
 
-some = settings(max_examples=40)  # a generated Deployment costs some 20 ms
+some = settings(max_examples=40)  # a generated workload costs some 20 ms
 names = st.text(alphabet="abcxyz019-./~ é", min_size=1, max_size=8)
 texts = st.text(max_size=6)
 
@@ -66,21 +66,76 @@ containers = optional(
 maybe_texts: st.SearchStrategy[Any] = st.none() | st.dictionaries(names, texts, max_size=2)
 
 
+spreads = st.lists(st.fixed_dictionaries({"maxSkew": st.integers(1, 2), "topologyKey": texts}), max_size=1)
+strategies = st.sampled_from(
+    [
+        {"type": "OnDelete"},
+        {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}},
+        {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+    ]
+)
+# What each kind has beside a template; the swap must neither need nor touch it.
+KINDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "Deployment": optional(replicas=st.integers(0, 3), paused=st.booleans(), strategy=st.just({"type": "Recreate"})),
+    "StatefulSet": optional(
+        replicas=st.integers(0, 3),
+        updateStrategy=strategies,
+        podManagementPolicy=st.sampled_from(["Parallel", "OrderedReady"]),
+        volumeClaimTemplates=st.lists(st.just({"metadata": {"name": "data"}, "spec": {}}), max_size=1),
+    ),
+    "DaemonSet": optional(updateStrategy=strategies),
+    "ReplicaSet": optional(replicas=st.integers(0, 3), minReadySeconds=st.integers(0, 3)),
+}
+
+
 @st.composite
-def workloads(draw: st.DrawFn) -> Workload:
-    pod = draw(
+def pod_specs(draw: st.DrawFn) -> dict[str, Any]:
+    """What runs: with init containers, sidecars, spread and affinity."""
+    pod: dict[str, Any] = draw(
         optional(
             volumes=st.none() | named(optional(emptyDir=st.just({})), 3),
             securityContext=st.none() | security,
             serviceAccountName=texts,
+            initContainers=st.none() | named(optional(image=texts, restartPolicy=st.just("Always")), 2),
+            topologySpreadConstraints=spreads,
+            affinity=st.just({"podAntiAffinity": {}}),
+            terminationGracePeriodSeconds=st.integers(0, 30),
         )
     )
     pod["containers"] = draw(named(containers, 3, 1))
+    return pod
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    """A workload of any kind."""
+    kind = draw(st.sampled_from([*KINDS]))
     template = {**draw(optional(metadata=st.none() | optional(annotations=maybe_texts, labels=maybe_texts)))}
     return {
+        "kind": kind,
         **draw(optional(metadata=optional(name=names, annotations=maybe_texts))),
-        "spec": {"replicas": draw(st.integers(0, 3)), "template": {**template, "spec": pod}},
+        "spec": {**draw(KINDS[kind]), "template": {**template, "spec": draw(pod_specs())}},
     }
+
+
+@st.composite
+def bare_pods(draw: st.DrawFn) -> Workload:
+    """A pod as somebody gives it."""
+    metadata = {"name": draw(st.sampled_from(["solo", "so.lo", "s" * 70])), "namespace": "shop"}
+    metadata |= draw(
+        optional(
+            labels=st.dictionaries(names, texts, min_size=1, max_size=2),
+            annotations=st.dictionaries(names, texts, min_size=1, max_size=2),
+            ownerReferences=st.just([{"kind": "Backup", "name": "b", "uid": "u"}]),
+        )
+    )
+    rest = optional(
+        restartPolicy=st.sampled_from(["Always", "Never"]),
+        nodeName=st.just("node-1"),
+        hostname=st.just("db"),
+        activeDeadlineSeconds=st.integers(1, 9),
+    )
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**draw(pod_specs()), **draw(rest)}}
 
 
 @st.composite

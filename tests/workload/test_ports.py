@@ -111,3 +111,15 @@ def test_port_named_twice() -> None:
 def test_agent_avoids_the_pods_ports() -> None:
     taken = deployment({"containerPort": 47811}, others=({"name": "b", "ports": [{"containerPort": 47813}]},))
     assert free_ports(taken, 2) == (47812, 47814)
+
+
+def test_sidecars_ports_are_taken() -> None:
+    """A native sidecar is an init container that goes on; other init containers have ended."""
+    found = deployment(HTTP)
+    found["spec"]["template"]["spec"]["initContainers"] = [
+        {"name": "proxy", "restartPolicy": "Always", "ports": [{"containerPort": 47811}, {"containerPort": 9}]},
+        {"name": "migrate", "ports": [{"containerPort": 47812}]},
+    ]
+    assert free_ports(found, 2) == (47812, 47813)
+    with pytest.raises(InterceptorError, match="port 9 belongs to container proxy"):
+        choose_ports(("9",), found, "app", [])
