@@ -81,16 +81,17 @@ class Proxy:
                 while True:
                     client = await self._accept()
                     await self._acquire(client)
-                    task = handshakes.create_task(self._handshake(client), name="proxy handshake")
-                    self._asking[task] = None
+                    handshakes.create_task(self._handshake(client), name="proxy handshake")
 
     async def _acquire(self, client: socket.socket) -> None:
         """Wait for a slot; all taken, the oldest that has not asked yet gives its own."""
-        if self._slots.locked() and self._asking:
-            oldest = next(iter(self._asking))
-            del self._asking[oldest]
-            oldest.cancel()
         try:
+            if self._slots.locked():
+                await asyncio.sleep(0)  # a task that is cancelled before it began would keep its slot
+                if self._asking:
+                    oldest = next(iter(self._asking))
+                    del self._asking[oldest]
+                    oldest.cancel()
             await self._slots.acquire()
         except BaseException:
             client.close()
@@ -130,10 +131,12 @@ class Proxy:
 
     async def _handshake(self, client: socket.socket) -> None:
         """Serve one client until its socket is the tunnel's, or closed."""
-        handshake = Handshake(client)
+        handshake, task = Handshake(client), asyncio.current_task()
+        assert task is not None
         try:
+            self._asking[task] = None  # until it has asked, it may have to make room
             wish = await self._ask(handshake)
-            self._asked()
+            self._asking.pop(task, None)
             outgoing = await self._dial(wish)
             try:
                 await handshake.say(wish.success)
@@ -146,15 +149,9 @@ class Proxy:
         except HungUp:
             pass  # the client's own affair, and it is gone
         finally:
-            self._asked()
+            self._asking.pop(task, None)
             self._slots.release()
             handshake.close()
-
-    def _asked(self) -> None:
-        """This handshake is not to make room any more."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._asking.pop(task, None)
 
     async def _ask(self, handshake: Handshake) -> _Wish:
         """Find out what the client wants."""
