@@ -81,4 +81,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-Server(("", int(sys.argv[1])), Handler).serve_forever()
+server = Server(("", int(sys.argv[1])), Handler)
+sys.stdout.write("listening\n")
+sys.stdout.flush()
+server.serve_forever()

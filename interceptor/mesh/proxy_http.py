@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from interceptor.errors import InterceptorError
-from interceptor.kube import Cluster
+from interceptor.kube import Cluster, PortForwardFailed
 from interceptor.wire.layer import Layer, LayerClosed, LayerError
 from interceptor.wire.tls import TlsLayer
 
@@ -122,6 +122,8 @@ async def open_pipe(
         raise ProxyUnreachable(f"{where} gave no answer within {within:g} s") from error
     except LayerError as error:
         raise ProxyUnreachable(f"{where}: {error.text}") from error
+    except PortForwardFailed as error:
+        raise ProxyUnreachable(f"{where}: {error.message.rpartition(': ')[2]}") from error
     except (OSError, ssl.SSLError) as error:
         raise ProxyUnreachable(f"{where}: {error}") from error
 

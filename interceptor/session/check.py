@@ -37,6 +37,7 @@ class CheckOptions:
     expected_version: str = ""
     linkerd_namespace: str = "linkerd"
     cni_namespace: str = "linkerd-cni"
+    machine: bool = True  # try what this machine allows, too
     access: Access = field(default_factory=Access)
 
     @property
@@ -60,7 +61,7 @@ async def check(options: CheckOptions, tell: Tell, waiting: Callable[[str], None
             categories += await _workload(cluster, options, options.target)
         else:
             categories += await _mesh(cluster, options)
-            categories.append(check_own.category())
+            categories.append(check_own.category(machine=options.machine))
         return await run(cluster, categories, tell, wait=options.wait, waiting=waiting)
 
 

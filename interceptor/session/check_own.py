@@ -1,6 +1,6 @@
 """The category `interceptor`: whether this client can do its work here; `session.check` puts it behind the mesh's.
 
-Rights, images, what dead sessions left, clocks, and the way into pods.
+Rights, images, what dead sessions left, clocks, the way into pods, and this machine.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from interceptor.mesh.check.facts import Facts
 from interceptor.mesh.check.linkerd.scope import NODES
 from interceptor.mesh.check.model import PASSED, SKIPPED, Category, Check, Failed, Passed, Unknown, Verdict
 from interceptor.mesh.podstatus import pod_status
+from interceptor.sandbox import doctor
 from interceptor.session import holdings
 from interceptor.session.plan import PUBLIC_IMAGE
 from interceptor.workload import rights
@@ -30,12 +31,14 @@ RULES_REVIEWS = Resource(
 )
 MOST_DIFFERENCE = 30.0  # seconds: more, and tokens and certificates begin to fail
 LISTEN = 1.5  # seconds for a holder's sign of life: a client renews every second
+_MAKING = 10.0  # seconds to make a sandbox: usually tenths
 _BULK = 8  # answers asked for at once, to see how fast bytes come
 _ENOUGH = 256 * 1024  # bytes below which a speed says nothing
 
 
-def category() -> Category:
-    """All of it; in the client's own namespace."""
+def category(*, machine: bool = True) -> Category:
+    """All of it, for the client's own namespace; `machine` also tries what this machine allows, which takes longest."""
+    local = (Check("the local sandbox is possible", _sandbox, warning=True, once=True),) if machine else ()
     return Category(
         "interceptor",
         (
@@ -46,6 +49,7 @@ def category() -> Category:
             Check("no agent is newer than this client", _newer, warning=True),
             Check("clocks of cluster and client agree", _clock, warning=True),
             Check("port-forward works", _port_forward, once=True),
+            *local,
         ),
         "own",
     )
@@ -190,20 +194,19 @@ async def _port_forward(facts: Facts) -> Verdict:
         return SKIPPED
     port, pod = ports[0]
     loop = asyncio.get_running_loop()
+    place = (cluster, cluster.namespace, pod["metadata"]["name"])
     began = loop.time()
-    async with proxy_http.open_pipe(cluster, cluster.namespace, pod["metadata"]["name"], port) as pipe:
-        opened = loop.time() - began
-        detail = f"{opened * 1000:.0f} ms"
-        if port == proxy_http.ADMIN_PORT:
-            began, count = loop.time(), 0
-            request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
-            last = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-            await pipe.send(request * (_BULK - 1) + last)
-            while loop.time() - began < 1 and (data := await pipe.receive()):
-                count += len(data)
-                seconds = loop.time() - began
-            if count >= _ENOUGH:
-                detail += f", {count / seconds / 1e6:.0f} MB/s"
+    async with proxy_http.open_pipe(*place, port):
+        detail = f"{(loop.time() - began) * 1000:.0f} ms"
+    if port == proxy_http.ADMIN_PORT:
+        size = len((await proxy_http.ask(*place, "/metrics")).body)
+        if size * _BULK >= _ENOUGH:
+            async with proxy_http.open_pipe(*place, port) as pipe:
+                began, count = loop.time(), 0
+                await pipe.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * _BULK)
+                while count < size * _BULK and (data := await pipe.receive()):
+                    count += len(data)
+                detail += f", {count / (loop.time() - began) / 1e6:.0f} MB/s"
     return Passed(detail)
 
 
@@ -218,3 +221,16 @@ def _port(pod: Object) -> int:
     if not (pod["status"].get("podIP") and pod["spec"].get("nodeName")):
         return 0
     return proxy_http.ADMIN_PORT if proxy_http.ADMIN_PORT in declared else next(iter(declared), 0)
+
+
+async def _sandbox(facts: Facts) -> Verdict:
+    """What `interceptor doctor` finds, in one line."""
+    report = await facts.once(("sandbox",), doctor.examine, within=_MAKING)
+    if report.mode == "namespace":
+        return Passed(f"volumes by {report.volumes}")
+    lacking = [finding for finding in report.findings if finding.state == "lacking"]
+    return Failed(
+        "; ".join(finding.text for finding in lacking) or "this machine allows no namespaces",
+        "COMMAND reaches the cluster through proxy variables only, and sees none of the pod's files",
+        next((finding.hint for finding in lacking if finding.hint), "interceptor doctor"),
+    )

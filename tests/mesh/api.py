@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Any
 
@@ -66,9 +67,10 @@ class MeshApi:
         if plural in self.slow:
             await asyncio.Event().wait()
         if plural in self.refused:
-            return _status(
-                403, "Forbidden", f'pods is forbidden: User "x" cannot list resource "{plural}" in API group ""'
-            )
+            namespace = _parts(request.path)[1]
+            where = f' in the namespace "{namespace}"' if namespace else ""
+            said = f'User "x" cannot list resource "{plural}" in API group ""{where}'
+            return _status(403, "Forbidden", f"{plural} is forbidden: {said}")
         if request.path == "/version":
             return web.json_response({"gitVersion": self.version})
         if request.path.endswith("/portforward"):
@@ -104,12 +106,17 @@ class MeshApi:
         port = int(request.query["ports"]).to_bytes(2, "little")
         await upgraded.send_bytes(b"\x00" + port)
         await upgraded.send_bytes(b"\x01" + port)
+        if not self.proxy_port:
+            await upgraded.send_bytes(b"\x01nobody listens there")
+            await upgraded.close()
+            return upgraded
         reader, writer = await asyncio.open_connection("127.0.0.1", self.proxy_port)
 
         async def back() -> None:
-            while data := await reader.read(32 * 1024):
-                await upgraded.send_bytes(b"\x00" + data)
-            await upgraded.close()
+            with contextlib.suppress(ConnectionError):  # the client may have seen enough
+                while data := await reader.read(32 * 1024):
+                    await upgraded.send_bytes(b"\x00" + data)
+                await upgraded.close()
 
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(back(), name="the pod's bytes")

@@ -42,7 +42,7 @@ def checked(api: MeshApi, tmp_path: Path) -> Checked:
     async def run(*, own: bool = False, **options: Any) -> list[Row]:
         rows: list[Row] = []
         access = Access(kubeconfig(tmp_path, api.url), namespace=options.pop("namespace", None))
-        await check(CheckOptions(access=access, **options), rows.append)
+        await check(CheckOptions(access=access, machine=False, **options), rows.append)
         return [row for row in rows if own or not row.category.startswith("interceptor")]
 
     return run

@@ -24,10 +24,10 @@ WITHIN = 5.0  # seconds for one read, its retries and its turn in the queue not 
 class Facts:
     """Reads, each made once. `group` owns their tasks."""
 
-    def __init__(self, cluster: Cluster, group: asyncio.TaskGroup, *, within: float = WITHIN) -> None:
+    def __init__(self, cluster: Cluster, group: asyncio.TaskGroup, *, within: float | None = None) -> None:
         self.cluster = cluster
         self._group = group
-        self._within = within
+        self._within = WITHIN if within is None else within
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._read: dict[tuple[object, ...], asyncio.Task[tuple[Any, InterceptorError | None]]] = {}
 
@@ -68,8 +68,17 @@ class Facts:
     async def once(
         self, key: tuple[object, ...], read: Callable[[], Awaitable[T]], *, within: float | None = None
     ) -> T:
-        """What `read()` returned or raised the first time somebody asked for `key`."""
+        """What `read()` returned or raised the first time somebody asked for `key`; it may not ask for facts itself."""
         value, error = await asyncio.shield(self._begin(key, read, within or self._within))
+        if error is not None:
+            raise error
+        return cast("T", value)
+
+    async def derived(self, key: tuple[object, ...], make: Callable[[], Awaitable[T]]) -> T:
+        """The same for what is made of other facts: it takes no turn, or it could wait for itself."""
+        if key not in self._read:
+            self._read[key] = self._group.create_task(_settled(make), name=f"make {key[0]}")
+        value, error = await asyncio.shield(self._read[key])
         if error is not None:
             raise error
         return cast("T", value)
@@ -83,12 +92,17 @@ class Facts:
         return self._read[key]
 
     async def _outcome(self, read: Callable[[], Awaitable[Any]], within: float) -> tuple[Any, InterceptorError | None]:
-        """As a value, because an exception would end the group that all checks share."""
         async with self._gate:
             try:
                 async with asyncio.timeout(within):
-                    return await read(), None
+                    return await _settled(read)
             except TimeoutError:
                 return None, Unreachable(f"no answer within {within:g} s")
-            except InterceptorError as error:
-                return None, error
+
+
+async def _settled(read: Callable[[], Awaitable[Any]]) -> tuple[Any, InterceptorError | None]:
+    """The outcome as a value, because an exception would end the group that all checks share."""
+    try:
+        return await read(), None
+    except InterceptorError as error:
+        return None, error

@@ -48,7 +48,7 @@ async def values(facts: Facts, scope: Scope) -> Object:
         config = await facts.get(resources.CONFIGMAPS, scope.namespace, CONFIG)
         return parse_values((config.get("data") or {}).get("values", ""))
 
-    return await facts.once(("values", scope.namespace), read)
+    return await facts.derived(("values", scope.namespace), read)
 
 
 def parse_values(text: str) -> Object:
