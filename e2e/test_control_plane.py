@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from e2e import manifests
 from e2e.load import Load
 from e2e.scene import Scene
 
@@ -35,6 +36,12 @@ def test_stopped_part_is_waited_for(scene: Scene, part: str, seconds: int) -> No
         # The cluster's controllers come back later than its API server: until then no pod is exchanged.
         assert intercept.stop(timeout=150) == 130, intercept.transcript()
         scene.measured(f"restored {time.time() - back:.1f} s after it")
+        # The next test finds the cluster whole: its endpoints, proxies and DNS have heard of what is new.
+        again.wait_steady("CLUSTER", timeout=90)
+        scene.tools()
+        scene.kubectl.apply(manifests.service("fresh"))
+        scene.expect("http://fresh/", "200 CLUSTER", within=90)
+        scene.kubectl("delete", "service", "fresh")
     report = again.finish()
     assert "CLUSTER" not in report.between(stopped, first.end).words(), report.told()
     # Who waited longer than `--hold` has read why.
