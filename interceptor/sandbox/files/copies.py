@@ -1,19 +1,19 @@
 """Copies of volumes in a private folder, for machines where FUSE or namespaces are not to be had; `session.volumes` asks.
 
-The folder lies in memory where the machine offers that, readable by its owner alone. A lock tells a living one from one
-that a killed program left: the next start removes those. Secrets, ConfigMaps and tokens are followed the kubelet's way: new
-files in a folder of their own, then one symlink is exchanged.
+The folder lies in memory where the machine offers that, readable by its owner alone, and a shell waits to remove it when this
+program is killed. Secrets, ConfigMaps and tokens are followed the kubelet's way: new files in a folder of their own, then
+one symlink is exchanged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import stat
 import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -25,7 +25,8 @@ MOST_FILES = 2000
 LOOK_EVERY = 5.0
 _PREFIX = "interceptor-files-"
 _CURRENT = b"..data"  # the kubelet's symlink
-_LOCK = ".lock"
+# Its input ends when we do, however that happens. Not a process of our group: Ctrl-C is not for it.
+_REMOVER = ("/bin/sh", "-c", 'cat; rm -rf -- "$0"')
 
 
 class TooLarge(Exception):
@@ -37,19 +38,18 @@ class Copies:
 
     def __init__(self) -> None:
         self.folder = Path()
-        self._lock = -1
+        self._remover: Process | None = None
 
     async def __aenter__(self) -> Copies:
-        parent = _parent()
-        _sweep(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        self._lock = os.open(self.folder / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_parent()))
+        self._remover = await asyncio.create_subprocess_exec(
+            *_REMOVER, str(self.folder), stdin=PIPE, stdout=DEVNULL, env={"PATH": os.defpath}, start_new_session=True
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        _remove(self.folder)
-        os.close(self._lock)
+        assert self._remover is not None
+        await self._remover.communicate(b"")
 
     def place(self, path: str) -> Path:
         """Where a volume's copy is."""
@@ -188,23 +188,6 @@ def _parent() -> Path:
         if folder and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder)
     return Path(tempfile.gettempdir())
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what killed programs of ours left."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        try:
-            lock = os.open(folder / _LOCK, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            continue  # somebody else's, or just being made or removed
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue  # it is in use
-        else:
-            _remove(folder)
-        finally:
-            os.close(lock)
 
 
 def _remove(folder: Path) -> None:
