@@ -40,7 +40,9 @@ class Mesh:
         """Run in this process, as the command does; only the test's own namespace is looked at unless `whole`."""
         rows: list[Row] = []
         access = Access(self.kubeconfig, namespace=None if whole else self.data, as_user=user or None)
-        chosen = CheckOptions(target, linkerd_namespace=self.control, access=access, mesh="linkerd", machine=False, **options)
+        chosen = CheckOptions(
+            target=target, linkerd_namespace=self.control, access=access, mesh="linkerd", machine=False, **options
+        )
         await check(chosen, rows.append)
         return rows
 

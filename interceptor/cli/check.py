@@ -72,7 +72,15 @@ def check(
     if target and proxy:
         raise click.UsageError("a TARGET is checked with its proxies anyway: leave out --proxy")
     options = CheckOptions(
-        target, pre, proxy, wait, mesh, expected_version, linkerd_namespace, cni_namespace, Access(**access)
+        target=target,
+        pre=pre,
+        proxy=proxy,
+        wait=wait,
+        mesh=mesh,
+        expected_version=expected_version,
+        linkerd_namespace=linkerd_namespace,
+        cni_namespace=cni_namespace,
+        access=Access(**access),
     )
     with open_teller("text") as teller, open_printer(output, teller) as printer:
 

@@ -25,7 +25,7 @@ from interceptor.workload import target
 Mesh = Literal["auto", "linkerd", "istio", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
     """What was typed. `expected_version` is the mesh's; `wait` the seconds that something may take to become well."""
 
