@@ -97,7 +97,7 @@ class Keeper:
                 told = True
                 text = (
                     f"the API server has not answered for {age:.0f} s; "
-                    f"after {LEASE_SECONDS} s the agents restore the workload"
+                    f"after {LEASE_SECONDS} s the agents take this program for gone"
                 )
                 self._teller.tell(Event("lost", text, details={"reason": "unreachable"}))
             elif age < LEASE_SECONDS / 3 and told:
