@@ -5,13 +5,21 @@ import os
 import stat
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interceptor.errors import InterceptorError
-from interceptor.sandbox.environment import ProxyAddress, compose, for_file, proxy_variables, write_env_file
+from interceptor.sandbox.environment import (
+    ProxyAddress,
+    compose,
+    for_file,
+    formatted,
+    proxy_variables,
+    write_env_file,
+)
 
 PROXY = ProxyAddress("127.0.0.1", 4711)
 POD = {
@@ -118,3 +126,22 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
 
 def test_without_proxy_no_variables() -> None:
     assert proxy_variables(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "left_out"),
+    [
+        ("shell", "export A='it'\"'\"'s'\n", ("my.name",)),
+        ("docker", "A=it's\nmy.name=x\n", ("LINES",)),
+    ],
+)
+def test_formats_tell_what_they_cannot(form: Literal["shell", "docker"], text: str, left_out: tuple[str, ...]) -> None:
+    written, missing = formatted({"A": "it's", "my.name": "x", "LINES": "a\nb"}, form)
+    assert written.startswith(text)
+    assert missing == left_out
+
+
+def test_json_carries_everything() -> None:
+    environ = {"my.name": "x", "LINES": "a\nb"}
+    written, missing = formatted(environ, "json")
+    assert (json.loads(written), missing) == (environ, ())
