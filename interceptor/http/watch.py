@@ -80,6 +80,8 @@ class Watch:
     def _begin(self, data: memoryview, now: float) -> None:
         """Tell HTTP/2 with prior knowledge from HTTP/1 by its preface."""
         assert self._parser is not None
+        if not data:
+            return
         size = len(PREFACE)
         if not self._first and not self._preface and data[0] != PREFACE[0]:
             self._parser.requested(data, now)

@@ -16,6 +16,7 @@ from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
+from interceptor.mesh.traffic.hub import Hub
 from interceptor.sandbox.proxy import Proxy
 from interceptor.session import setup
 from interceptor.session.access import open_cluster
@@ -28,6 +29,7 @@ from interceptor.session.home import Wanted, open_home
 from interceptor.session.in_place import watch_agents
 from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.localside import addresses_of, is_loopback, until_listening
+from interceptor.session.observing import is_wanted, name_routes, open_control
 from interceptor.session.options import InterceptOptions
 from interceptor.session.others import Others
 from interceptor.session.plan import Plan, describe, details_of, dry_run, look
@@ -116,12 +118,18 @@ class _Session:
             options.hold,
             self._tell_listening,
         )
-        tunnels = Tunnels(cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, teller)
+        hub = Hub()
+        watcher = hub.watcher if is_wanted() else None
+        tunnels = Tunnels(
+            cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, teller, watcher
+        )
         proxy = Proxy(tunnels)
         for name, service in (
             ("watch the pods", pods.watch()),
             ("keep the tunnels", tunnels.serve()),
             ("serve the proxy", proxy.serve()),
+            ("answer other commands", open_control(cluster, plan, hub, teller).serve()),
+            ("read the routes' names", name_routes(cluster, plan, hub)),
             ("settle", self._settle(pods, tunnels, held, keeper)),
         ):
             self._start(services, name, service)

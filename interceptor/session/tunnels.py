@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from interceptor.session.pods import Pods
 from interceptor.tunnel.client import Outgoing, Tunnel, TunnelLost
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.tunnel.local import LocalSide
+from interceptor.tunnel.observer import Watcher
 from interceptor.wire.reasons import Reason
 from interceptor.wire.tls import TlsLayer
 
@@ -53,6 +54,7 @@ class Tunnels:
         pods: Pods,
         local: LocalSide,
         teller: Teller,
+        watcher: Callable[[str], Watcher] | None = None,
     ) -> None:
         self._cluster = cluster
         self._namespace = namespace
@@ -62,6 +64,7 @@ class Tunnels:
         self._pods = pods
         self._local = local
         self._teller = teller
+        self._watcher = watcher  # for a pod's tunnel
         self._armed = False
         self._ending = False
         self.by_pod: dict[str, AgentTunnel] = {}
@@ -216,7 +219,7 @@ class Tunnels:
     @asynccontextmanager
     async def _open(self, pod: str) -> AsyncIterator[Tunnel]:
         forward = await self._cluster.port_forward(self._namespace, pod, self._port)
-        tunnel = Tunnel(self._session, self._local)
+        tunnel = Tunnel(self._session, self._local, watcher=self._watcher(pod) if self._watcher is not None else None)
         inner = TlsLayer(self._context, server_side=False, server_hostname=self._session)
         try:
             await tunnel.start(forward.sock, [*forward.layers, inner], forward.early)

@@ -11,6 +11,7 @@ from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.tunnel.local import LocalSide
 from interceptor.tunnel.mux import Mux
+from interceptor.tunnel.observer import Watcher
 from interceptor.tunnel.relay import Relay
 from interceptor.wire.connection import Role
 from interceptor.wire.layer import Layer
@@ -48,12 +49,17 @@ class Tunnel:
     """One tunnel to one agent. `ended` is set, with the reason, when it is over."""
 
     def __init__(
-        self, session: str, local: LocalSide, on_message: Callable[[dict[str, Any]], None] | None = None
+        self,
+        session: str,
+        local: LocalSide,
+        on_message: Callable[[dict[str, Any]], None] | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._mux = Mux(AsyncioPoller(self._loop, self._crashed), Role.CLIENT, session, self)
         self._local = local
         self._on_message = on_message
+        self._watcher = watcher
         self._greeted: asyncio.Future[None] = self._loop.create_future()
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._asked = 0
@@ -89,6 +95,8 @@ class Tunnel:
             raise StreamRefused(Reason.GONE, self.ended.result().text)
         done: asyncio.Future[None] = self._loop.create_future()
         relay = self._mux.open(target)
+        if self._watcher is not None:
+            relay.observer = self._watcher.outbound(target)
 
         def accepted(_: Relay) -> None:
             if not done.done():
@@ -158,6 +166,8 @@ class Tunnel:
 
     def mux_opened(self, relay: Relay, target: dict[str, Any]) -> None:
         """See MuxUser."""
+        if self._watcher is not None:
+            relay.observer = self._watcher.inbound(target)
         self._local.connect(self._mux, relay, target)
 
     def mux_control(self, message: dict[str, Any]) -> None:

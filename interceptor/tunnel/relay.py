@@ -19,6 +19,7 @@ from interceptor.wire.reasons import Reason
 
 if TYPE_CHECKING:
     from interceptor.tunnel.mux import Mux
+    from interceptor.tunnel.observer import Observer
     from interceptor.wire.stream import Stream
 
 BURST = 16 * 1024  # what a stream may send between two pongs whatever a bulk beside it has on its way
@@ -50,6 +51,7 @@ class Relay:
         "finished",
         "moved",
         "number",
+        "observer",
         "on_accepted",
         "on_finished",
         "on_refused",
@@ -68,6 +70,7 @@ class Relay:
         self.queued = 0  # bytes held for our socket
         self.moved = 0  # counts up with every read and write: an observer sees who is idle
         self.asking = False  # the last bytes came from our socket: it waits for an answer
+        self.observer: Observer | None = None  # told of bytes once they are on their way
         self.on_accepted: Callable[[Relay], None] | None = None
         self.on_refused: Refused | None = None  # told instead of resetting the socket, before the first answer byte
         self.on_finished: Callable[[Relay], None] | None = None
@@ -100,6 +103,8 @@ class Relay:
             self._pause()
             self._mux.connection.end(self.number)
             self._mux.flush_soon()
+            if self.observer is not None:
+                self.observer.socket_ended()
             self._settle()
 
     def reset(self, reason: Reason, text: str = "") -> None:
@@ -147,12 +152,7 @@ class Relay:
                 mux.wait_for_pace(self)
                 return
         if self._unsent:
-            allowed = min(allowed, MAX_PAYLOAD)
-            part, self._unsent = self._unsent[:allowed], self._unsent[allowed:]
-            mux.connection.send(self.number, part)
-            mux.flush_soon()
-            if self._unsent:
-                mux.poller.call_soon(self._readable)
+            self._send_early(min(allowed, MAX_PAYLOAD))
             return
         try:
             # One message with what is queued already: each costs three programs on its way a wake-up.
@@ -179,8 +179,21 @@ class Relay:
                 mux.flush()
             else:
                 mux.flush_soon()
-            return
-        mux.send_direct(self.number, size)
+        else:
+            mux.send_direct(self.number, size)
+        if self.observer is not None:
+            self.observer.from_socket(mux.payload[:size])
+
+    def _send_early(self, allowed: int) -> None:
+        """Send what somebody else had read from our socket."""
+        mux = self._mux
+        part, self._unsent = self._unsent[:allowed], self._unsent[allowed:]
+        mux.connection.send(self.number, part)
+        mux.flush_soon()
+        if self.observer is not None:
+            self.observer.from_socket(memoryview(part))
+        if self._unsent:
+            mux.poller.call_soon(self._readable)
 
     # --- the stream -> our socket ----------------------------------------------------------------------------
 
@@ -216,10 +229,15 @@ class Relay:
                 return
             if self.sock is not None:
                 self._mux.poller.writable(self.sock.fileno(), self._drain)
+        if self.observer is not None and not self.finished:
+            for part in parts:
+                self.observer.to_socket(part)
 
     def stream_ended(self) -> None:
         """The peer half-closed: shut our socket's write side once all is written."""
         self._ended = True
+        if self.observer is not None:
+            self.observer.peer_ended()
         if not self._queue:
             self._drain()
 
@@ -295,6 +313,8 @@ class Relay:
                 reset(sock)
             else:
                 sock.close()
+        if self.observer is not None:
+            self.observer.finished()
         if self.on_finished is not None:
             self.on_finished(self)
 

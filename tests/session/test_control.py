@@ -39,6 +39,12 @@ async def served(hub: Hub) -> AsyncIterator[Path]:
         serving.cancel()
 
 
+def open_one(hub: Hub, pod: str, target: dict[str, Any]) -> Observed:
+    connection = hub.watcher(pod).inbound(target)
+    assert connection is not None
+    return connection
+
+
 def pass_by(connection: Observed, answer: bytes = OK, ask: bytes = ASK) -> None:
     connection.to_socket(memoryview(ask))
     connection.from_socket(memoryview(answer))
@@ -47,7 +53,7 @@ def pass_by(connection: Observed, answer: bytes = OK, ask: bytes = ASK) -> None:
 async def take(path: Path, question: dict[str, Any], hub: Hub, count: int, answer: bytes = OK) -> list[dict[str, Any]]:
     """Tap, let `count` requests pass, return what came."""
     found: list[dict[str, Any]] = []
-    connection = hub.inbound("orders-1", {"peer": "10.0.0.7:1234", "port": 8080})
+    connection = open_one(hub, "orders-1", {"peer": "10.0.0.7:1234", "port": 8080})
     async with connect(path) as link, asyncio.timeout(5):
         async for line in link.follow({"do": "tap", **question}):
             if "tapping" in line:
@@ -97,7 +103,7 @@ async def test_secrets_on_request() -> None:
 
 async def test_filtered() -> None:
     hub = Hub()
-    connection = hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80})
+    connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
     async with served(hub) as path, connect(path) as link, asyncio.timeout(5):
         async for line in link.follow({"do": "tap", "filter": {"statuses": ["5xx"]}}):
             if "tapping" in line:
@@ -111,7 +117,7 @@ async def test_filtered() -> None:
 async def test_unread_records_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_module, "MOST_UNREAD", 20_000)
     hub = Hub()
-    connection = hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80})
+    connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
     async with served(hub) as path, connect(path) as link, asyncio.timeout(20):
         lines = link.follow({"do": "tap"})
         assert "tapping" in await anext(lines)
@@ -132,7 +138,7 @@ async def test_long_requests_are_shown_open(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(control_module, "LOOK_EVERY", 0.05)
     now = [100.0]
     hub = Hub(clock=lambda: now[0])
-    connection = hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80})
+    connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
     async with served(hub) as path, connect(path) as link, asyncio.timeout(5):
         connection.to_socket(memoryview(ASK))
         now[0] += 3.0
@@ -148,10 +154,10 @@ async def test_long_requests_are_shown_open(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_traffic() -> None:
     hub = Hub()
-    connection = hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80})
+    connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
     for _ in range(3):
         pass_by(connection)
-    hub.inbound("p", {"peer": "10.0.0.7:1", "port": 80}).to_socket(memoryview(b"\x16\x03\x01"))
+    open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80}).to_socket(memoryview(b"\x16\x03\x01"))
     async with served(hub) as path, connect(path) as link:
         answer = await link.ask({"do": "traffic", "window": 30})
     ((direction, authority, route, counts),) = answer["routes"]

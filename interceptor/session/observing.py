@@ -1,0 +1,39 @@
+"""What a session needs to be observed: who it says it is, and the names of its routes; `intercept` starts both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from interceptor.kube import Cluster, Unreachable
+from interceptor.mesh.named_read import read_names
+from interceptor.mesh.traffic.hub import Hub
+from interceptor.session.control import Control
+from interceptor.session.events import Teller
+from interceptor.session.plan import Plan
+
+
+def is_wanted(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether requests are to be seen at all: INTERCEPTOR_OBSERVE=0 saves what it costs."""
+    return environ.get("INTERCEPTOR_OBSERVE", "1") != "0"
+
+
+def open_control(cluster: Cluster, plan: Plan, hub: Hub, teller: Teller) -> Control:
+    """The socket over which other commands ask this session."""
+    ref = plan.names.ref
+    about = {
+        "session": plan.names.session,
+        "server": cluster.server,
+        "namespace": ref.namespace,
+        "kind": ref.kind.resource.kind,
+        "name": ref.name,
+    }
+    return Control(hub, about, teller)
+
+
+async def name_routes(cluster: Cluster, plan: Plan, hub: Hub) -> None:
+    """Let requests be counted under the names that somebody gave to their routes; without, by path."""
+    try:
+        hub.traffic.names = await read_names(cluster, plan.names.namespace, plan.workload)
+    except Unreachable:  # whoever renews the Lease says so
+        return
