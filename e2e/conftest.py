@@ -76,7 +76,7 @@ def kubectl(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubect
         print(kubectl("get", "events", "--sort-by=.lastTimestamp", check=False))
         print(kubectl("logs", "--prefix", "--tail=30", "-l", "app", "--all-containers", check=False))
     if os.environ.get("E2E_KEEP") != "1":
-        kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+        kubectl("delete", "namespace", kubectl.namespace, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture

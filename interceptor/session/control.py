@@ -55,8 +55,9 @@ class Control:
                 async with server:
                     await asyncio.get_running_loop().create_future()
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # others have theirs in it
+                path.parent.rmdir()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
