@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import resource
 import socket
@@ -77,30 +78,30 @@ def test_no_address_is_told(poller: EpollPoller) -> None:
     assert reason_of(error) is Reason.UNREACHABLE
 
 
-def test_full_backlog_times_out(poller: EpollPoller) -> None:
+@pytest.fixture
+def deaf() -> Iterator[Address]:
     """A listener whose queue is full answers nothing, like a firewall that drops."""
-    server = socket.socket()
-    server.bind(("127.0.0.1", 0))
-    server.listen(0)
-    address: Address = (socket.AF_INET, server.getsockname())
-    kept = []
-    for _ in range(3):
-        sock = socket.socket()
-        sock.setblocking(False)
-        sock.connect_ex(address[1])
-        kept.append(sock)
-    _, error = dial(poller, [address], 0.05)
+    with contextlib.ExitStack() as kept:
+        server = kept.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(3):
+            sock = kept.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(server.getsockname())
+        yield socket.AF_INET, server.getsockname()
+
+
+def test_full_backlog_times_out(poller: EpollPoller, deaf: Address) -> None:
+    _, error = dial(poller, [deaf], 0.05)
     assert error is not None
     assert error.errno == errno.ETIMEDOUT
     assert reason_of(error) is Reason.TIMEOUT
-    for sock in (*kept, server):
-        sock.close()
 
 
-def test_cancelled_dial_is_silent(poller: EpollPoller) -> None:
-    server, address = listening()
+def test_cancelled_dial_is_silent(poller: EpollPoller, deaf: Address) -> None:
     found: list[object] = []
-    attempt = Dial(poller, [address, address], 5.0, lambda *result: found.append(result))
+    attempt = Dial(poller, [deaf, deaf], 5.0, lambda *result: found.append(result))
     attempt.start()
     attempt.cancel()
     attempt.cancel()
@@ -108,7 +109,6 @@ def test_cancelled_dial_is_silent(poller: EpollPoller) -> None:
     while not found:
         poller.turn()
     assert found == ["time"]
-    server.close()
 
 
 def test_no_descriptor_is_an_error(poller: EpollPoller) -> None:
