@@ -9,7 +9,7 @@ from typing import Literal
 
 from interceptor.kube import Cluster, Forbidden, KubeconfigError, Unreachable
 from interceptor.kube.errors import ApiError
-from interceptor.mesh.check import kubernetes
+from interceptor.mesh.check import istio, kubernetes
 from interceptor.mesh.check.facts import Facts
 from interceptor.mesh.check.linkerd import categories as linkerd
 from interceptor.mesh.check.linkerd.scope import Scope
@@ -79,6 +79,8 @@ async def _mesh(cluster: Cluster, options: CheckOptions) -> list[Category]:
         mesh = await _detect(cluster, options)
     if mesh == "linkerd":
         return linkerd.installed(options.scope, data=options.proxy)
+    if mesh == "istio":
+        return istio.categories(options.access.namespace, proxies=options.proxy)
     return []
 
 
@@ -87,7 +89,9 @@ async def _detect(cluster: Cluster, options: CheckOptions) -> Mesh:
     async with asyncio.TaskGroup() as group:
         facts = Facts(cluster, group)
         try:
-            return "linkerd" if await linkerd.present(facts, options.scope) else "none"
+            if await linkerd.present(facts, options.scope):
+                return "linkerd"
+            return "istio" if await istio.present(facts) else "none"
         except Forbidden:
             return "linkerd"
         except (ApiError, Unreachable):
