@@ -45,7 +45,7 @@ def rbac(
     output: str,
     **access: Any,
 ) -> int:
-    """Print the exact Role that intercept, list, status and restore need, for an admin to read and apply.
+    """Print the exact Role that intercept, run, list, status and restore need, for an admin to read and apply.
 
     Everything but `-A` needs rights in one namespace only. What RBAC can't limit to a workload are the pods, and the
     session's own objects, whose names nobody knows beforehand.

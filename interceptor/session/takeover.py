@@ -29,7 +29,7 @@ from interceptor.workload.objects import SessionNames
 
 Confirm = Callable[[str], Awaitable[bool]]
 
-END_WITHIN = 10.0  # seconds for a living client to take its swap back
+END_WITHIN = 15.0  # seconds for a living client to take its swap back; ending COMMAND may take it seven
 EXCHANGE_WITHIN = 130.0  # and to see its pods exchanged
 DEADLINE = 600  # of our session object meanwhile
 LOOK_EVERY = 0.25

@@ -117,7 +117,7 @@ def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
 
 def everything(*, guard: bool = True) -> list[Right]:
     """What all commands call in one namespace, for workloads of every kind."""
-    rights = [right for kind in KINDS for right in needed(kind, guard=guard)] + reading()
+    rights = [right for kind in KINDS for right in (*needed(kind, guard=guard), *needed_beside(kind))] + reading()
     found: dict[tuple[str, Resource, str], Right] = {}
     for right in rights:
         key = right.verb, right.resource, right.subresource
@@ -146,7 +146,6 @@ def _exchange(kind: Kind, by_hand: bool) -> list[Right]:
         rights += _all("list", resources.CONTROLLER_REVISIONS)  # which pods are of the current template
     if kind is REPLICA_SET:
         rights += _optional("a new pod before the old one goes", resources.PODS, "patch")
-        rights += _optional("a new pod before the old one goes", resources.SECRETS, "get")
     return rights
 
 

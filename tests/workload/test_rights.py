@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interceptor.kube import resources
-from interceptor.workload.kinds import DEPLOYMENT, KINDS, POD, Kind
+from interceptor.workload.kinds import DEPLOYMENT, KINDS, Kind
 from interceptor.workload.rights import MissingRights, Right, everything, needed, reading
 
 
