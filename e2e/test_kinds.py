@@ -76,6 +76,14 @@ def served_and_back(scene: Scene, load: Load, *arguments: str, pods: int = 2) ->
     return held
 
 
+def developer(scene: Scene, target: str) -> tuple[str, str]:
+    """A user who may do what `interceptor rbac` prints for this workload, and nothing else."""
+    printed = scene.run("rbac", "-n", scene.namespace, "--for", target, "--user", "ana")
+    assert printed.wait(30) == 0, printed.transcript()
+    scene.kubectl("apply", "-f", "-", stdin=printed.text("stdout"))
+    return "--as", "ana"
+
+
 def healed_alone(scene: Scene, *arguments: str) -> None:
     """The client is killed: the agents restore, exchange the pods and tidy up."""
     scene.tools()
@@ -122,8 +130,30 @@ def test_ordered_set_of_strict_pods(scene: Scene) -> None:
     scene.kubectl.apply(
         {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"}, "spec": {"hard": hard}}
     )
-    held = served_and_back(scene, load, "sts/echo", "-c", "app")
+    held = served_and_back(scene, load, "sts/echo", "-c", "app", *developer(scene, "sts/echo"))
     assert set(held) == {"echo-0", "echo-1"}
+
+
+@pytest.mark.timeout(300)
+def test_ordered_set_is_not_stuck(scene: Scene) -> None:
+    """A StatefulSet waits for pods that will never be ready: an agent without an image, then one without a client."""
+    up(scene, body_of("StatefulSet", scene.container(HTTP)), 2)
+    before, uid = scene.fingerprint(), ready(scene)["echo-0"]["metadata"]["uid"]
+    refused = scene.intercept("sts/echo", "--port", "1:http", "--agent-image", "127.0.0.1:9/none:1")
+    assert refused.wait(120) == 1, refused.transcript()
+    assert "127.0.0.1:9/none:1" in refused.wait_for("failed")["text"]
+    scene.expect_same(before)
+    assert set(ready(scene)) == {"echo-0", "echo-1"}, refused.transcript()
+    killed = scene.intercept("sts/echo", "--port", "1:http")  # nobody listens there: no agent is ready before 10 s
+    killed.wait_for("connected", 60)
+    killed.send(signal.SIGKILL)
+    died = time.monotonic()
+    scene.expect_same(before, within=HEALED_WITHIN * 2, history=False)
+    while set(ready(scene)) != {"echo-0", "echo-1"}:
+        assert time.monotonic() < died + HEALED_WITHIN * 2, scene.kubectl("get", "pods,events")
+        time.sleep(0.3)
+    scene.measured(f"healed after {time.monotonic() - died:.1f} s")
+    assert ready(scene)["echo-0"]["metadata"]["uid"] == uid  # the controller never came that far
 
 
 def test_pods_below_the_partition_stay(scene: Scene) -> None:
@@ -146,7 +176,7 @@ def test_pods_exchanged_by_hand(scene: Scene) -> None:
     up(scene, body_of("StatefulSet", scene.container(HTTP), updateStrategy={"type": "OnDelete"}), 2)
     load = scene.load(rate=50)
     assert set(served_and_back(scene, load, "svc/echo")) == {"echo-0", "echo-1"}
-    healed_alone(scene, "pod/echo-1")
+    healed_alone(scene, "pod/echo-1", *developer(scene, "sts/echo"))
 
 
 def test_daemons_surge(scene: Scene) -> None:
@@ -160,16 +190,16 @@ def test_daemons_by_hand(scene: Scene) -> None:
     """DaemonSet with `OnDelete` and a hostPort; killed."""
     app = scene.container({**HTTP, "hostPort": 31080})
     up(scene, body_of("DaemonSet", app, updateStrategy={"type": "OnDelete"}), 1)
-    healed_alone(scene, "ds/echo")
+    healed_alone(scene, "ds/echo", *developer(scene, "ds/echo"))
 
 
 @pytest.mark.timeout(300)
 def test_lone_replica_set(scene: Scene) -> None:
     """A ReplicaSet of nobody: one pod, and still no lost request; killed with two."""
     up(scene, body_of("ReplicaSet", scene.container(HTTP), replicas=1), 1)
-    served_and_back(scene, scene.load(rate=50), "rs/echo", pods=1)
+    served_and_back(scene, scene.load(rate=50), "rs/echo", *developer(scene, "rs/echo"), pods=1)
     scene.kubectl("scale", "rs/echo", "--replicas=2")
-    healed_alone(scene, "rs/echo")
+    healed_alone(scene, "rs/echo", "--as", "ana")
 
 
 def bare(scene: Scene) -> Object:
@@ -182,10 +212,10 @@ def bare(scene: Scene) -> Object:
 def test_bare_pod(scene: Scene) -> None:
     """One pod and no lost request: a stand-in serves before it goes, and it serves before the stand-in goes."""
     up(scene, bare(scene), 1)
-    held = served_and_back(scene, scene.load(rate=50), "pod/solo", pods=1)
+    held = served_and_back(scene, scene.load(rate=50), "pod/solo", *developer(scene, "pod/solo"), pods=1)
     assert "solo" not in held
     assert list(ready(scene)) == ["solo"]
-    healed_alone(scene, "pod/solo")
+    healed_alone(scene, "pod/solo", "--as", "ana")
 
 
 def test_bare_pod_comes_back_from_the_cluster_alone(scene: Scene) -> None:

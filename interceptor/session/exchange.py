@@ -3,7 +3,7 @@
 Where a controller does it (Deployments, `RollingUpdate`), this only waits. Where none does, pods are deleted here, one
 after the other, by the rule of `swap.exchange`. Two cases have a way without a gap, also with a single pod:
 
-A *ReplicaSet* counts the pods that it owns. A pod that is given to the session's Secret instead keeps its labels, so it
+A *ReplicaSet* counts the pods that it owns. A pod that is given to the session's Lease instead keeps its labels, so it
 goes on serving while the ReplicaSet makes another in its place; then it is deleted. If we die in between, the garbage
 collector deletes it together with the session. Where that fails (a quota, a missing right) it is deleted first.
 
@@ -20,12 +20,12 @@ from typing import Any
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, Conflict, Forbidden, NotFound, Unreachable
 from interceptor.kube.errors import Invalid
-from interceptor.kube.resources import PODS, REPLICA_SETS, SECRETS
+from interceptor.kube.resources import LEASES, PODS, REPLICA_SETS
 from interceptor.session.pods import Pods
 from interceptor.swap.exchange import by_hand, next_pod, ready, waits_for_unready, wanted
 from interceptor.swap.pod import lift
 from interceptor.workload.kinds import POD, REPLICA_SET, WorkloadRef
-from interceptor.workload.names import object_name
+from interceptor.workload.names import lease_name
 from interceptor.workload.preflight import rollout_condition
 from interceptor.workload.revision import is_current
 from interceptor.workload.rollout import RolloutFailed, session_of, wait_rolled_out
@@ -168,12 +168,12 @@ class Exchange:
         """Let the ReplicaSet make another pod while this one serves; False where that does not work here."""
         metadata = pod["metadata"]
         try:
-            secret = await self._cluster.get(SECRETS, self._ref.namespace, self._secret)
+            lease = await self._cluster.get(LEASES, self._ref.namespace, self._lease)
             owner = {
-                "apiVersion": SECRETS.group_version,
-                "kind": SECRETS.kind,
-                "name": self._secret,
-                "uid": secret["metadata"]["uid"],
+                "apiVersion": LEASES.group_version,
+                "kind": LEASES.kind,
+                "name": self._lease,
+                "uid": lease["metadata"]["uid"],
                 "controller": True,
             }
             patch = [
@@ -200,7 +200,7 @@ class Exchange:
         """Pods of the app that the session still owned when it was ended half-way."""
         for pod in self._alive():
             owners = pod["metadata"].get("ownerReferences") or []
-            if any(o.get("controller") and (o["kind"], o["name"]) == (SECRETS.kind, self._secret) for o in owners):
+            if any(o.get("controller") and (o["kind"], o["name"]) == (LEASES.kind, self._lease) for o in owners):
                 await self._delete(pod)
 
     # --- a bare pod ------------------------------------------------------------------------------------------------
@@ -242,8 +242,8 @@ class Exchange:
     # --- small things ----------------------------------------------------------------------------------------------
 
     @property
-    def _secret(self) -> str:
-        return object_name(self._ref.session)
+    def _lease(self) -> str:
+        return lease_name(self._ref.kind.resource.kind, self._ref.name)
 
     def _runs_app(self, pod: Object) -> bool:
         """Whether a pod is to be exchanged for an agent: `workload` is how we found it."""

@@ -22,7 +22,7 @@ def pod(kind: str, owner: str, mark: str = "") -> dict[str, Any]:
         (pod("DaemonSet", "log", "7b9"), "DaemonSet", Revision("controllerrevisions", "log-7b9")),
         (pod("ReplicaSet", "web"), "ReplicaSet", None),  # the workload itself: never to be deleted
         (pod("ReplicaSet", "interceptor-solo-x7f2q"), "Pod", None),
-        (pod("Secret", "interceptor-web-x7f2q"), "ReplicaSet", None),
+        (pod("Lease", "interceptor-replicaset-web"), "ReplicaSet", None),
         (pod("StatefulSet", "db"), "StatefulSet", None),
         ({"metadata": {"labels": {"controller-revision-hash": "x"}}}, "StatefulSet", None),
     ],
