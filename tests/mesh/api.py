@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
+import email.utils
 import socket
 from typing import Any
 
@@ -38,6 +40,8 @@ class MeshApi:
         self.slow: set[str] = set()
         self.refused: set[str] = set()
         self.asked: list[str] = []
+        self.date: datetime.datetime | None = None  # by its own clock, if that is not ours
+        self.rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
         self.proxy_port = 0  # of this machine: what every pod's port leads to
         self.url = ""
         app = web.Application()
@@ -72,12 +76,12 @@ class MeshApi:
             said = f'User "x" cannot list resource "{plural}" in API group ""{where}'
             return _status(403, "Forbidden", f"{plural} is forbidden: {said}")
         if request.path == "/version":
-            return web.json_response({"gitVersion": self.version})
+            headers = {"Date": email.utils.format_datetime(self.date, usegmt=True)} if self.date else None
+            return web.json_response({"gitVersion": self.version}, headers=headers)
         if request.path.endswith("/portforward"):
             return await self._forward(request)
         if request.path.endswith("selfsubjectrulesreviews"):
-            rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
-            return web.json_response({"status": {"incomplete": False, "resourceRules": rules}}, status=201)
+            return web.json_response({"status": {"incomplete": False, "resourceRules": self.rules}}, status=201)
         if request.path.endswith("selfsubjectaccessreviews"):
             return web.json_response({"status": {"allowed": True}}, status=201)
         return self._read(request)
