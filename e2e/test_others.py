@@ -52,7 +52,8 @@ def expect(scene: Scene, before: dict[str, str], change: Callable[[Object], None
 
     def left() -> str:
         found = scene.fingerprint()
-        return difference(wanted, {k: v for k, v in found.items() if k in wanted or not k.startswith("ReplicaSet/")})
+        theirs = ("ReplicaSet/", "EndpointSlice/", "Endpoints/")  # of their rollout
+        return difference(wanted, {k: v for k, v in found.items() if k in wanted or not k.startswith(theirs)})
 
     while told := left():
         assert time.time() - at < HEALED_WITHIN, f"left behind:\n{told}"
@@ -220,7 +221,8 @@ def test_deleted_by_somebody(scene: Scene, what: str) -> None:
     ended(scene, intercept, deleted, said)
     if what == "workload":
         del before["Deployment/echo"]
-        before = {name: text for name, text in before.items() if not name.startswith("ReplicaSet/")}
+        gone = ("ReplicaSet/", "EndpointSlice/", "Endpoints/")  # with the pods
+        before = {name: text for name, text in before.items() if not name.startswith(gone)}
     if what != "namespace":
         expect(scene, before, None, deleted)
 

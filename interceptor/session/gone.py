@@ -8,12 +8,14 @@ session does not need anyway.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, Forbidden, NotFound, Unreachable
 from interceptor.kube.resources import JOBS, LEASES, Resource
 from interceptor.session.plan import Plan
+from interceptor.session.pods import Pods
 from interceptor.swap import record_of
 from interceptor.workload import objects
 from interceptor.workload.lease import TakenOver
@@ -34,11 +36,37 @@ async def explain(cluster: Cluster, plan: Plan, error: Exception) -> Exception:
         return error  # the error speaks for itself then
 
 
+async def watch_namespace(cluster: Cluster, plan: Plan, pods: Pods, on_end: Callable[[InterceptorError], None]) -> None:
+    """End the session when its namespace is being deleted; ends then, or by being cancelled.
+
+    A cluster deletes the pods first and waits for their end, up to their grace period, before it touches anything else: an
+    agent's pod that ends is the first sign, and so the moment to ask.
+    """
+    asked: set[str] = set()
+
+    def ending() -> set[str]:
+        return {pod.uid for pod in pods.by_name.values() if pod.session == plan.names.session and pod.ending}
+
+    while True:
+        await pods.until(lambda: bool(ending() - asked))
+        asked = ending()
+        try:
+            if await _is_ending(cluster, plan):
+                on_end(_namespace_ends(plan))
+                return
+        except (ApiError, Unreachable):
+            continue  # then its other signs tell
+
+
+def _namespace_ends(plan: Plan) -> InterceptorError:
+    hint = "nothing is left to restore; intercept in another with -n NAMESPACE"
+    return InterceptorError(f"the namespace {plan.names.namespace} is being deleted by somebody", hint=hint)
+
+
 async def _look(cluster: Cluster, plan: Plan) -> InterceptorError | None:
     names, title = plan.names, plan.title
     if await _is_ending(cluster, plan):
-        hint = "nothing is left to restore; intercept in another with -n NAMESPACE"
-        return InterceptorError(f"the namespace {names.namespace} is being deleted by somebody", hint=hint)
+        return _namespace_ends(plan)
     try:
         workload = await cluster.get(names.ref.resource, names.namespace, names.ref.object)
     except NotFound:

@@ -23,7 +23,7 @@ from interceptor.session.access import open_cluster
 from interceptor.session.container import container_environment, write_file
 from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import Exchange
-from interceptor.session.gone import explain
+from interceptor.session.gone import explain, watch_namespace
 from interceptor.session.history import allow_forgetting
 from interceptor.session.home import Wanted, open_home
 from interceptor.session.in_place import watch_agents
@@ -158,6 +158,7 @@ class _Session:
         self._start(services, "exchange the pods", exchange.serve(keeper.remember))
         others = self._restorer.others = Others(cluster, plan, swapped, teller, self._end)
         self._start(services, "watch the workload", others.watch())
+        self._start(services, "watch the namespace", watch_namespace(cluster, plan, pods, self._end))
         return await self._serve(pods, tunnels, local, proxy)
 
     async def _serve(self, pods: Pods, tunnels: Tunnels, local: LocalSide, proxy: Proxy) -> int:

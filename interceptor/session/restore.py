@@ -67,7 +67,8 @@ class Restorer:
         names = self._plan.names
         if not names.kind.ordered:  # else the agents may have to go on with the pods, should we die meanwhile
             self._keeper.enter(Stage.ALONE)
-        if undone.outcome == "restored" or self._pods_exchange.left:
+        theirs = undone.outcome == "nothing" and self.applied  # somebody else took it back: their rollout is followed
+        if undone.outcome == "restored" or theirs or self._pods_exchange.left:
             with self._teller.busy(f"restored; waiting for the pods of {self._plan.title}"):
                 await self._exchange()
             await forget_revision(self._cluster, names.ref, self._plan.workload, names.session)
@@ -111,7 +112,7 @@ class Restorer:
                     hint = (
                         "the agents restore it by themselves"
                         if self._plan.guarded
-                        else (f"when the cluster is back: kubectl rollout undo {self._plan.title} -n {names.namespace}")
+                        else f"when the cluster is back: interceptor restore {self._plan.title} -n {names.namespace}"
                     )
                     raise InterceptorError(
                         f"{self._plan.title} could not be restored: {error.message}", hint=hint
