@@ -2,7 +2,7 @@
 
 Two ways to be gone. *Lost*: the tunnel ended without a goodbye, as it does within a second of the client's death; then
 the Lease gets `lost_after` seconds to move. *Silent*: nothing ended (a lid was closed, a cable pulled), or no tunnel ever
-came; then it gets as long as the Lease itself says, `silent_after` at most. Only time in which the API server answered
+came; then it gets as long as the Lease itself says, `silent_after` at most, with the time for which the tunnel was quiet. Only time in which the API server answered
 counts: while it does not, the client can't renew either. A Lease that moved after the loss proves the client alive: from
 then on the long time holds.
 
@@ -16,6 +16,7 @@ what happened and can be started again. Later, with requests under way, patience
 
 from __future__ import annotations
 
+from interceptor.tunnel.mux import SILENCE
 from interceptor.wire.reasons import Reason
 
 LONGEST_STEP = 2.0  # seconds that one look at the Lease may count for ...
@@ -58,7 +59,8 @@ class Watchdog:
         elif reason is Reason.GOODBYE:
             self._retired = True  # in order: the client has restored everything itself
         elif reason is Reason.SILENCE:
-            self._patience = self._silent_after  # it did not end, it went quiet: not a death, perhaps a journey
+            # It did not end, it went quiet: not a death, perhaps a journey. The quiet counts; half must still be seen.
+            self._patience = max(self._silent_after - SILENCE, self._silent_after / 2)
         else:
             self._patience = self._lost_after
 

@@ -13,7 +13,7 @@ from e2e.scene import HEALED_WITHIN, LONG, Scene, free_port
 
 SILENT_AFTER = 15.0  # seconds of silence the agents wait for a client that did not say goodbye
 ROLLOUT = 10.0  # and what a rollout of this Deployment takes at most
-LOST = ("took the swap back", "lease", "session object")  # how a client says that its session was ended without it
+LOST = ("they had lost this program", "took the swap back", "lease", "session object")  # how a client says that its session was ended without it
 
 
 def healed(scene: Scene, load: Load, at: float, within: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.watchdog import Watchdog
+from interceptor.tunnel.mux import SILENCE
 from interceptor.wire.reasons import Reason
 
 LOST, SILENT = 3.0, 15.0
@@ -47,7 +48,15 @@ def test_lost_client_has_the_short_time(watchdog: Watchdog, reason: Reason) -> N
 def test_silent_client_has_the_long_time(watchdog: Watchdog) -> None:
     watchdog.tunnel(True, Reason.GOODBYE)
     watchdog.tunnel(False, Reason.SILENCE)
-    assert gone_after(watchdog) == SILENT
+    assert gone_after(watchdog) == SILENT - SILENCE  # for so long it had been quiet
+
+
+def test_silence_alone_is_no_death() -> None:
+    """However short the times are set: half must be seen of the Lease."""
+    watchdog = Watchdog(LOST, SILENCE)
+    watchdog.tunnel(True, Reason.GOODBYE)
+    watchdog.tunnel(False, Reason.SILENCE)
+    assert gone_after(watchdog) == SILENCE / 2
 
 
 def test_goodbye_retires(watchdog: Watchdog) -> None:
