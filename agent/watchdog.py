@@ -2,9 +2,9 @@
 
 Two ways to be gone. *Lost*: the tunnel ended without a goodbye, as it does within a second of the client's death; then
 the Lease gets `lost_after` seconds to move. *Silent*: nothing ended (a lid was closed, a cable pulled), or no tunnel ever
-came; then it gets as long as the Lease itself says, `silent_after` at most, with the time for which the tunnel was quiet. Only time in which the API server answered
-counts: while it does not, the client can't renew either. A Lease that moved after the loss proves the client alive: from
-then on the long time holds.
+came; then it gets as long as the Lease itself says, `silent_after` at most; the time for which the tunnel was quiet
+counts. Only time in which the API server answered counts: while it does not, the client can't renew either. A Lease that
+moved after the loss proves the client alive: from then on the long time holds.
 
 How long a Lease says: 2 s until the client is connected to its first agent, 15 s from then on. A client that dies between
 the swap and its first tunnel has nobody who could see it die; the first agent that starts finds a Lease that does not
