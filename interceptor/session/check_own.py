@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from interceptor import __version__
-from interceptor.kube import Cluster, Forbidden, Resource, resources
+from interceptor.kube import Cluster, Forbidden, NotFound, Resource, resources
 from interceptor.mesh import proxy_http
 from interceptor.mesh.check.facts import Facts
 from interceptor.mesh.check.linkerd.scope import NODES
@@ -88,7 +88,10 @@ async def _rights(facts: Facts, needed: list[rights.Right], then: str) -> Verdic
 async def _rules(cluster: Cluster) -> list[Object] | None:
     """All that the user may do in the namespace, in one answer; None where the server doesn't know all of it."""
     body = {"apiVersion": RULES_REVIEWS.group_version, "kind": RULES_REVIEWS.kind}
-    review = await cluster.create(RULES_REVIEWS, None, {**body, "spec": {"namespace": cluster.namespace}})
+    try:
+        review = await cluster.create(RULES_REVIEWS, None, {**body, "spec": {"namespace": cluster.namespace}})
+    except NotFound:
+        return None
     status = review["status"]
     return None if status.get("incomplete") else list(status["resourceRules"])
 

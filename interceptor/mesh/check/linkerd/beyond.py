@@ -131,8 +131,13 @@ def category(scope: Scope) -> Category:
     )
 
 
-async def at_once(problem: Callable[[Object], Awaitable[str]], items: list[Object]) -> list[str]:
-    """Ask about every item at the same time; an answer that doesn't come is a problem too, a missing right is raised."""
+async def at_once(
+    problem: Callable[[Object], Awaitable[str]], items: list[Object], *, silence: bool = True
+) -> list[str]:
+    """Ask about every item at the same time; a missing right is raised.
+
+    An answer that doesn't come is a problem too, unless `silence` says that it is not one here.
+    """
 
     async def asked(item: Object) -> str | Forbidden:
         try:
@@ -140,7 +145,7 @@ async def at_once(problem: Callable[[Object], Awaitable[str]], items: list[Objec
         except Forbidden as error:
             return error
         except InterceptorError as error:
-            return error.message
+            return error.message if silence else ""
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(asked(item), name=f"ask {_place(item)}") for item in items]

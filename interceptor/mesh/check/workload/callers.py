@@ -105,9 +105,7 @@ async def _connections(facts: Facts, subject: Subject, pod: Object) -> list[Samp
 async def _told(facts: Facts, some: list[Object], problem: Any, title: str, why: str, then: str) -> Verdict:
     if not some:
         return SKIPPED
-    texts = await at_once(problem, some)
     # A caller that gives no metrics is no finding about this workload.
-    wrong = [
-        f"* {name(pod)}: {text}" for pod, text in zip(some, texts, strict=True) if text.startswith(("its", "still"))
-    ]
+    texts = await at_once(problem, some, silence=False)
+    wrong = [f"* {name(pod)}: {text}" for pod, text in zip(some, texts, strict=True) if text]
     return Failed(lines(title, wrong), why, then) if wrong else PASSED
