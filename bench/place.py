@@ -96,9 +96,9 @@ class Place:
         self.kubectl.rolled_out("deployment/target")
         return time.monotonic() - started
 
-    def intercept(self) -> Intercept:
+    def intercept(self, **variables: str) -> Intercept:
         """Our command, ready: the Service leads to `be` on this machine."""
-        env = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig)}
+        env = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig), **variables}
         arguments = [
             "intercept",
             "deploy/target",

@@ -1,6 +1,6 @@
 """The session's control socket: other commands of the same user ask here for what this session sees; `intercept` serves it.
 
-Only this user can connect: the socket has mode 0600, its folder 0700. See `mesh.traffic.sockets` for the asking side.
+Only this user is answered. See `mesh.traffic.sockets` for the asking side.
 """
 
 from __future__ import annotations
@@ -8,17 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.mesh.traffic.filters import Filter
 from interceptor.mesh.traffic.hub import Hub, Tap
 from interceptor.mesh.traffic.record import Record
-from interceptor.mesh.traffic.sockets import folder
+from interceptor.mesh.traffic.sockets import forget, is_ours, listen
 from interceptor.session.events import Event, Teller
 
 MOST_UNREAD = 1024 * 1024  # bytes a tap may lag behind before records are dropped
@@ -30,7 +27,7 @@ MOST_QUESTION = 64 * 1024
 class Control:
     """Serves the questions of one session."""
 
-    def __init__(self, hub: Hub, about: Mapping[str, object], teller: Teller) -> None:
+    def __init__(self, hub: Hub, about: Mapping[str, str], teller: Teller) -> None:
         self._hub = hub
         self._about = dict(about)
         self._teller = teller
@@ -39,8 +36,7 @@ class Control:
     async def serve(self) -> None:
         """Serve until cancelled; the socket is gone then. Where it can't be had, the session goes on without."""
         try:
-            path = folder() / f"{self._about['session']}.sock"
-            sock = _listen(path)
+            sock, address = listen(self._about["session"])
         except InterceptorError as error:
             self._teller.tell(Event("note", f"tap and routes can't ask this session: {error.message}"))
             return
@@ -48,16 +44,17 @@ class Control:
             async with asyncio.TaskGroup() as group:
 
                 def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                    group.create_task(self._converse(reader, writer), name="control connection")
+                    if is_ours(writer.get_extra_info("socket")):
+                        group.create_task(self._converse(reader, writer), name="control connection")
+                    else:
+                        writer.close()
 
                 server = await asyncio.start_unix_server(connected, sock=sock, limit=MOST_QUESTION)
                 self.listening.set()
                 async with server:
                     await asyncio.get_running_loop().create_future()
         finally:
-            path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # others have theirs in it
-                path.parent.rmdir()
+            forget(address)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -132,19 +129,3 @@ class Control:
 
 def _say(writer: asyncio.StreamWriter, answer: Mapping[str, object]) -> None:
     writer.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
-
-
-def _listen(path: Path) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.unlink(missing_ok=True)  # of a session of this name that was killed: names are drawn by lot
-        before = os.umask(0o177)
-        try:
-            sock.bind(str(path))
-        finally:
-            os.umask(before)
-        sock.listen()
-    except OSError as error:
-        sock.close()
-        raise InterceptorError(f"can't listen on {path}: {error.strerror or error}") from error
-    return sock

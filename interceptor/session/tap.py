@@ -79,7 +79,7 @@ async def follow(options: TapOptions) -> AsyncGenerator[Record, None]:
         "bodies": options.bodies,
     }
     passed = 0
-    async with open_cluster(options.access) as cluster, connect(session.path) as link:
+    async with open_cluster(options.access) as cluster, connect(session.address) as link:
         callers = Callers(cluster)
         async with aclosing(link.follow(question)) as records:
             async for record in records:

@@ -33,6 +33,16 @@ def free_port() -> int:
         return port
 
 
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close, and let what was said leave; a peer that doesn't read is not waited for long."""
+    writer.close()
+    try:
+        async with asyncio.timeout(5):
+            await writer.wait_closed()
+    except OSError:  # TimeoutError is one
+        writer.transport.abort()
+
+
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
@@ -46,9 +56,7 @@ async def serving(serve: Serve) -> AsyncIterator[tuple[int, list[asyncio.Task[No
             try:
                 await serve(reader, writer)
             finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+                await hang_up(writer)
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             tasks.append(group.create_task(closing(reader, writer), name="connection"))
@@ -109,7 +117,8 @@ async def watched(port: int) -> AsyncIterator[tuple[int, Seen]]:
             while data := await reader.read(65536):
                 writer.write(data)
                 feed(memoryview(data), loop.time())
-            end(loop.time())
+        end(loop.time())
+        with contextlib.suppress(OSError):  # also where the other side was reset: this one is to end, too
             writer.write_eof()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,9 +128,7 @@ async def watched(port: int) -> AsyncIterator[tuple[int, Seen]]:
             group.create_task(pump(reader, far_writer, watch, True), name="requests")
             group.create_task(pump(far_reader, writer, watch, False), name="responses")
         watch.closed(loop.time())
-        far_writer.close()
-        with contextlib.suppress(OSError):
-            await far_writer.wait_closed()
+        await hang_up(far_writer)
 
     async with serving(serve) as (own_port, _), asyncio.timeout(60):
         yield own_port, seen

@@ -44,6 +44,7 @@ RAW = st.lists(st.sampled_from(BLOCKS) | st.binary(min_size=1, max_size=12), min
 CUTS = st.lists(st.integers(1, 300), max_size=12)
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("><"), RAW), min_size=1, max_size=6), CUTS)
 @example([(">", b"GET / HTTP/1.1\r\n\r\n"), ("<", b"HTTP/1.1 200 OK\r\n\n")], [17, 18])
 def test_cuts_change_nothing(conversation: list[tuple[str, bytes]], cuts: list[int]) -> None:
@@ -96,6 +97,7 @@ def body(chunks: list[bytes], chunked: bool, trailers: list[tuple[str, str]]) ->
     return [("Transfer-Encoding", "chunked")], coded + b"0\r\n" + end.encode() + b"\r\n"
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -130,8 +132,8 @@ def test_valid_traffic_as_httptools_sees_it(
     ] == responses.found
 
 
+@settings(deadline=None)
 @given(RAW)
-@settings(max_examples=200)
 def test_broken_traffic_as_httptools_sees_it(raw: bytes) -> None:
     """What both can read without a doubt, both read alike: a difference would be a smuggled request."""
     parsed = Parsed()
@@ -164,8 +166,8 @@ STREAMS = st.lists(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(STREAMS, CUTS, st.booleans())
-@settings(max_examples=50)
 def test_valid_traffic_as_h2_sees_it(
     streams: list[tuple[bool, list[tuple[str, str]], list[bytes], list[bytes], str, int]], cuts: list[int], late: bool
 ) -> None:

@@ -27,7 +27,7 @@ def test_static_table() -> None:
     assert (STATIC[0], STATIC[7], STATIC[60]) == ((":authority", ""), (":status", "200"), ("www-authenticate", ""))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(HEADERS, st.booleans(), st.sampled_from([None, 0, 60, 200, 4096])), min_size=1, max_size=8))
 def test_as_encoded(blocks: list[tuple[list[tuple[str, bytes, bool]], bool, int | None]]) -> None:
     encoder, decoder = Encoder(), Decoder()
@@ -41,6 +41,7 @@ def test_as_encoded(blocks: list[tuple[list[tuple[str, bytes, bool]], bool, int 
             assert not decoder.doubts
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_garbage(block: bytes) -> None:
     try:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from interceptor.errors import InterceptorError
+from interceptor.mesh.traffic import sockets
 from interceptor.mesh.traffic.hub import Hub, Observed
-from interceptor.mesh.traffic.sockets import connect, folder, running
+from interceptor.mesh.traffic.sockets import connect, running
 from interceptor.session import control as control_module
 from interceptor.session.control import Control
-from interceptor.session.events import Event
 from tests.session.scene import Recorder
 
 ABOUT = {"session": "orders-abcde", "server": "https://c", "namespace": "shop", "kind": "Deployment", "name": "orders"}
@@ -24,18 +24,21 @@ ASK = b"GET /books/7?token=s3cret HTTP/1.1\r\nHost: shop\r\nAuthorization: Beare
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\n\r\nhi"
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a system without abstract sockets."""
+    monkeypatch.setattr(sockets, "ABSTRACT", False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
 @asynccontextmanager
-async def served(hub: Hub) -> AsyncIterator[Path]:
+async def served(hub: Hub) -> AsyncIterator[str]:
     async with asyncio.TaskGroup() as group:
         control = Control(hub, ABOUT, Recorder())
         serving = group.create_task(control.serve(), name="control")
         await control.listening.wait()
-        yield folder() / "orders-abcde.sock"
+        (session,) = [one for one in await running() if one.session == ABOUT["session"]]
+        yield session.address
         serving.cancel()
 
 
@@ -50,7 +53,7 @@ def pass_by(connection: Observed, answer: bytes = OK, ask: bytes = ASK) -> None:
     connection.from_socket(memoryview(answer))
 
 
-async def take(path: Path, question: dict[str, Any], hub: Hub, count: int, answer: bytes = OK) -> list[dict[str, Any]]:
+async def take(path: str, question: dict[str, Any], hub: Hub, count: int, answer: bytes = OK) -> list[dict[str, Any]]:
     """Tap, let `count` requests pass, return what came."""
     found: list[dict[str, Any]] = []
     connection = open_one(hub, "orders-1", {"peer": "10.0.0.7:1234", "port": 8080})
@@ -66,20 +69,34 @@ async def take(path: Path, question: dict[str, Any], hub: Hub, count: int, answe
     return found
 
 
-async def test_socket_is_ours_alone() -> None:
-    async with served(Hub()) as path:
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert not path.exists()
-
-
 async def test_running_sessions() -> None:
-    (folder() / "old-zzzzz.sock").touch()
     async with served(Hub()):
-        (found,) = await running()
-    assert (found.session, found.title) == ("orders-abcde", "deployment orders in namespace shop")
-    assert await running() == []
-    assert list(folder().iterdir()) == []
+        (found,) = [one for one in await running() if one.session == ABOUT["session"]]
+        assert found.title == "deployment orders in namespace shop"
+    assert ABOUT["session"] not in [one.session for one in await running()]
+
+
+async def test_other_users_are_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(Hub()) as address:
+        monkeypatch.setattr(control_module, "is_ours", lambda _: False)
+        with pytest.raises(InterceptorError, match="the session ended"):
+            async with connect(address) as link:
+                await link.ask({"do": "hello"})
+        monkeypatch.setattr(sockets, "is_ours", lambda _: False)
+        with pytest.raises(PermissionError):
+            async with connect(address):
+                pass
+
+
+@pytest.mark.usefixtures("_files")
+async def test_files_where_names_must_be_files(tmp_path: Path) -> None:
+    folder = tmp_path / "interceptor"
+    folder.mkdir(0o700)
+    (folder / "old-zzzzz.sock").touch()
+    async with served(Hub()) as address:
+        (found,) = folder.iterdir()
+        assert (str(found), stat.S_IMODE(found.stat().st_mode)) == (address, 0o600)
+    assert not folder.exists()
 
 
 async def test_records() -> None:
@@ -179,9 +196,9 @@ async def test_bad_questions(question: dict[str, Any], error: str) -> None:
         assert (await link.ask({"do": "hello"}))["session"] == "orders-abcde"
 
 
+@pytest.mark.usefixtures("_files")
 async def test_no_folder_is_no_end(tmp_path: Path) -> None:
     (tmp_path / "interceptor").write_text("")
     teller = Recorder()
     await Control(Hub(), ABOUT, teller).serve()
     assert [event.name for event in teller.events] == ["note"]
-    assert isinstance(teller.events[0], Event)

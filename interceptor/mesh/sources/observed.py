@@ -17,7 +17,7 @@ class Observed:
 
     async def routes(self, query: Query) -> Table:
         """What passed in the last `window` seconds, or since the intercept began."""
-        async with connect(self._session.path) as link:
+        async with connect(self._session.address) as link:
             answer = await link.ask({"do": "traffic", "window": query.window})
         routes = []
         for direction, authority, name, value in answer["routes"]:

@@ -1,7 +1,11 @@
 """Where the control sockets of this user's sessions are, and how to talk to one; `session.control` serves them.
 
-A Unix socket a session, in a folder that only this user can enter: one JSON object a line, a question first, then its
-answer, or for a tap as many lines as there are requests. Every line of an answer is an object; `error` says what failed.
+On Linux a session has an abstract socket, `interceptor/<uid>/<session>`: nothing is left of it however the process dies.
+Anybody may connect to such a name, so each side asks the kernel who the other is, and speaks to its own user only.
+Elsewhere it is a file with mode 0600 in a folder with mode 0700.
+
+One JSON object a line: a question first, then its answer, or for a tap as many lines as there are requests. Every line of
+an answer is an object; `error` says what failed.
 """
 
 from __future__ import annotations
@@ -10,7 +14,10 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import stat
+import struct
+import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +29,9 @@ from interceptor.errors import InterceptorError
 
 LONGEST = 8 * 1024 * 1024  # of a line: a record with bodies
 ANSWER_TIME = 5.0
+ABSTRACT = sys.platform == "linux"
+_NAMES = Path("/proc/net/unix")
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _DESCRIBED = ("session", "server", "namespace", "kind", "name")
 
 
@@ -29,7 +39,7 @@ _DESCRIBED = ("session", "server", "namespace", "kind", "name")
 class Running:
     """A session of this user on this machine, as it describes itself."""
 
-    path: Path
+    address: str
     session: str
     server: str
     namespace: str
@@ -43,7 +53,85 @@ class Running:
         return f"{self.kind.lower()} {self.name} in namespace {self.namespace}"
 
 
-def folder() -> Path:
+def listen(session: str) -> tuple[socket.socket, str]:
+    """A listening socket for a session, and its address: give that to `forget`. Raises InterceptorError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        if ABSTRACT:
+            address = f"{_prefix()}{session}"
+            sock.bind(address)
+        else:
+            address = str(_folder() / f"{session}.sock")
+            _remove(address)  # of a session of this name that was killed: names are drawn by lot
+            before = os.umask(0o177)
+            try:
+                sock.bind(address)
+            finally:
+                os.umask(before)
+        sock.listen()
+    except OSError as error:
+        sock.close()
+        raise InterceptorError(f"can't listen on a Unix socket: {error.strerror or error}") from error
+    except InterceptorError:
+        sock.close()
+        raise
+    return sock, address
+
+
+def forget(address: str) -> None:
+    """Remove what a socket leaves when it is closed: abstract names leave nothing."""
+    if not ABSTRACT:
+        _remove(address)
+        with contextlib.suppress(OSError):  # others of ours are beside it
+            Path(address).parent.rmdir()
+
+
+def _remove(address: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+        Path(address).unlink()
+
+
+def is_ours(sock: socket.socket) -> bool:
+    """Whether the process at the other end is this user's. Where names are files, their modes say so."""
+    if not ABSTRACT:
+        return True
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(credentials)
+    return bool(user == os.getuid())
+
+
+async def running() -> list[Running]:
+    """Every session that answers; files that nobody serves any more are removed."""
+    found = []
+    for address in _addresses():
+        try:
+            async with connect(address) as link:
+                about = await link.ask({"do": "hello"})
+        except (ConnectionRefusedError, FileNotFoundError):
+            if not ABSTRACT:
+                _remove(address)
+            continue
+        except (OSError, InterceptorError):  # it ends, is stopped, or is not ours: it can't tell us anything
+            continue
+        session, server, namespace, kind, name = (str(about.get(one, "")) for one in _DESCRIBED)
+        found.append(Running(address, session, server, namespace, kind, name, about))
+    return found
+
+
+def _prefix() -> str:
+    return f"\0interceptor/{os.getuid()}/"
+
+
+def _addresses() -> list[str]:
+    if not ABSTRACT:
+        return sorted(map(str, _folder().glob("*.sock")))
+    shown = _prefix().replace("\0", "@")
+    names = {line.split()[-1] for line in _NAMES.read_text().splitlines() if shown in line}
+    return sorted(name.replace("@", "\0", 1) for name in names if name.startswith(shown))
+
+
+def _folder() -> Path:
     """The folder of the sockets, made if it is not there. Raises InterceptorError where somebody else owns it."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     place = Path(runtime) / "interceptor" if runtime else Path(tempfile.gettempdir()) / f"interceptor-{os.getuid()}"
@@ -55,24 +143,6 @@ def folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise InterceptorError(f"{place} is not a folder of yours alone", hint="remove it, or set XDG_RUNTIME_DIR")
     return place
-
-
-async def running() -> list[Running]:
-    """Every session that answers; sockets that nobody serves any more are removed."""
-    found = []
-    for path in sorted(folder().glob("*.sock")):
-        try:
-            async with connect(path) as link:
-                about = await link.ask({"do": "hello"})
-        except (ConnectionRefusedError, FileNotFoundError):
-            with contextlib.suppress(OSError):  # somebody else was quicker
-                path.unlink()
-            continue
-        except (OSError, InterceptorError):  # it ends, or is stopped: it can't tell us anything now
-            continue
-        session, server, namespace, kind, name = (str(about.get(field, "")) for field in _DESCRIBED)
-        found.append(Running(path, session, server, namespace, kind, name, about))
-    return found
 
 
 class Link:
@@ -115,9 +185,18 @@ class Link:
 
 
 @asynccontextmanager
-async def connect(path: Path) -> AsyncIterator[Link]:
-    """A connection to a session's socket. Raises OSError where nobody listens."""
-    reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
+async def connect(address: str) -> AsyncIterator[Link]:
+    """A connection to a session's socket. Raises OSError where nobody listens, or somebody else."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        sock.connect(address)  # at once, or not at all
+        if not is_ours(sock):
+            raise PermissionError("the session is another user's")
+        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=LONGEST)
+    except BaseException:
+        sock.close()
+        raise
     try:
         yield Link(reader, writer)
     finally:

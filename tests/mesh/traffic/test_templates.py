@@ -52,7 +52,7 @@ def test_too_many_words_are_one() -> None:
     assert templates.name("/shelves/aa") == "/shelves/aa"
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.sampled_from("/abc1"), max_size=8).map(lambda text: "/" + text), max_size=200))
 def test_names_are_stable(paths: list[str]) -> None:
     templates = Templates(lambda: None)
