@@ -5,15 +5,18 @@ import signal
 import sys
 import time
 
-import pytest
-
 from e2e.fingerprint import marked
 from e2e.load import Load, Report
 from e2e.scene import HEALED_WITHIN, LONG, Scene, free_port
 
 SILENT_AFTER = 15.0  # seconds of silence the agents wait for a client that did not say goodbye
 ROLLOUT = 10.0  # and what a rollout of this Deployment takes at most
-LOST = ("they had lost this program", "took the swap back", "lease", "session object")  # how a client says that its session was ended without it
+LOST = (
+    "they had lost this program",
+    "took the swap back",
+    "lease",
+    "session object",
+)  # how a client says that its session was ended without it
 
 
 def healed(scene: Scene, load: Load, at: float, within: float) -> float:
@@ -31,35 +34,21 @@ def begin(scene: Scene, replicas: int = 1, kubeconfig: str | None = None) -> tup
     return load, scene.environment(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_killed_client_heals(scene: Scene, replicas: int) -> None:
-    load, _ = begin(scene, replicas)
-    before = scene.fingerprint()
-    local = scene.local()
-    intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-    load.wait_steady("LOCAL")
-    killed = time.time()
-    intercept.send(signal.SIGKILL)
-    healed(scene, load, killed, HEALED_WITHIN)
-    scene.expect_same(before, within=HEALED_WITHIN * replicas)
-    scene.kubectl.rolled_out("deployment/echo")
-    load.run_for(1)
-    report = load.finish()
-    assert report[-1].word == "CLUSTER"
-    scene.measured(f"failed meanwhile: {len(report.failed)} of {len(report)}")
-
-
-def test_killed_client_frees_workload(scene: Scene) -> None:
-    """Another developer takes over as soon as it is healed; the dead one's command is gone too."""
-    load, _ = begin(scene)
+def test_killed_client_heals(scene: Scene) -> None:
+    """Callers get the app again, another developer may take over at once, and the dead one's command is gone too."""
+    load, _ = begin(scene, replicas=2)
     before = scene.fingerprint()
     port = str(free_port())
     serve = (sys.executable, "-m", "e2e.programs.echo", "--word", "LOCAL", "--host", "127.0.0.1", "--listen", port)
     first = scene.started("deploy/echo", "--port", f"{port}:8080", "--", *serve)
     load.wait_steady("LOCAL")
+    killed = time.time()
     first.send(signal.SIGKILL)
-    healed(scene, load, time.time(), HEALED_WITHIN)
-    scene.expect_same(before, within=HEALED_WITHIN)
+    healed(scene, load, killed, HEALED_WITHIN)
+    scene.expect_same(before, within=20)
+    scene.kubectl.rolled_out("deployment/echo")
+    seen = Report(one for one in load.answers if one.at > killed)
+    scene.measured(f"failed meanwhile: {len(seen.failed)} of {len(seen)}")
     left = marked(scene.marker)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
@@ -99,7 +88,7 @@ def test_frozen_client_heals(scene: Scene) -> None:
 
 
 def test_long_cut_heals(scene: Scene) -> None:
-    """The link is away for a minute: healed after the Lease; when it is back the client says so and ends."""
+    """The link is away for long: healed after the Lease; when it is back the client says so and ends."""
     link = scene.link()
     load, env = begin(scene, kubeconfig=str(link.kubeconfig))
     before = scene.fingerprint()
@@ -110,7 +99,8 @@ def test_long_cut_heals(scene: Scene) -> None:
     link.cut()
     healed(scene, load, cut, SILENT_AFTER + ROLLOUT)
     scene.expect_same(before, within=10)
-    load.run_for(max(0.0, cut + 60 - time.time()))
+    if LONG:
+        load.run_for(max(0.0, cut + 60 - time.time()))
     assert intercept.status is None, intercept.transcript()
     link.mend()
     mended = time.time()

@@ -18,8 +18,8 @@ from interceptor.session.keeper import Keeper
 from interceptor.workload.objects import SessionNames
 from tests.session.scene import Recorder
 
-LIFETIME = 16  # seconds that each credential says it lives; the client renews 10 s before the end
-HELD = 30.0
+LIFETIME = 14  # seconds that each credential says it lives; the client renews 10 s before the end
+HELD = 15.0
 
 
 def kubeconfig(scene: Scene, kind: str) -> tuple[Path, Path]:
