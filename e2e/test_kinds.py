@@ -239,11 +239,13 @@ def test_refused_with_the_reason(scene: Scene) -> None:
     pod = {**job["spec"]["template"]["spec"], "restartPolicy": "Never"}
     template = {"metadata": {"labels": {"app": "task"}}, "spec": pod}
     scene.kubectl.apply(
-        {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "task"}, "spec": {"suspend": True, "template": template}},
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "task"},
+         "spec": {"suspend": True, "template": template}},
         {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"},
          "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": template}}}},
         {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "old"}, "spec": {
-            "replicas": 0, "template": {"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [scene.container()]}}}},
+            "replicas": 0, "template": {"metadata": {"labels": {"app": "old"}},
+                                        "spec": {"containers": [scene.container()]}}}},
         {**body_of("Deployment", scene.container(), pod={"hostNetwork": True}), "metadata": {"name": "host"}},
         {**body_of("StatefulSet", scene.container(), replicas=1,
                    updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 5}}),
