@@ -1,12 +1,15 @@
 """`list`, `status` and `restore` from another process than the intercept: what they see of a session, well and broken."""
 
+import asyncio
 import json
 import signal
 import time
 from typing import Any
 
-from e2e.intercept import Intercept
 from e2e.scene import Scene
+from interceptor.kube import Cluster, load_access
+from interceptor.session.hops import Hop
+from interceptor.session.status import status
 
 HOPS = ["API server", "client", "service", "pod", "agent", "tunnel", "local process"]
 
@@ -19,21 +22,20 @@ def asked(scene: Scene, *arguments: str) -> tuple[int, dict[str, Any]]:
     return code, json.loads(done.text("stdout"))
 
 
-def failing(scene: Scene, hop: str, within: float = 20) -> dict[str, Any]:
-    """The failing hop, once it is the one that is named; what broke needs a moment to show."""
-    deadline = time.monotonic() + within
-    while True:
-        code, said = asked(scene, "status", "deploy/echo")
-        found: dict[str, Any] = said["intercepts"][0]["failing"] or {}
-        if found.get("hop") == hop:
-            assert code == 1
-            return found
-        assert time.monotonic() < deadline, json.dumps(said, indent=1)
+def failing(scene: Scene, hop: str, within: float = 20) -> Hop:
+    """The failing hop, once it is the one that is named; what broke needs a moment to show. As `status` finds it."""
 
+    async def look() -> Hop:
+        access = load_access(str(scene.kubectl.kubeconfig), namespace=scene.namespace)
+        deadline = time.monotonic() + within
+        async with Cluster(access) as cluster:
+            while True:
+                (report,) = await status(cluster, "deploy/echo")
+                if report.failing is not None and report.failing.name == hop:
+                    return report.failing
+                assert time.monotonic() < deadline, report.hops
 
-def held(scene: Scene) -> Intercept:
-    scene.echo()
-    return scene.started("deploy/echo", "--port", f"{scene.local().port}:8080", "--no-guard")
+    return asyncio.run(look())
 
 
 def test_live_intercept_is_seen_from_outside(scene: Scene) -> None:
@@ -69,16 +71,16 @@ def test_each_broken_hop_is_named(scene: Scene) -> None:
     before = scene.fingerprint()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", "--no-guard")
     scene.kubectl.patch("service/echo", {"spec": {"ports": [{"port": 80, "targetPort": "web"}]}})
-    assert "no container has a port of that name" in failing(scene, "service")["text"]
+    assert "no container has a port of that name" in failing(scene, "service").text
     scene.kubectl.patch("service/echo", {"spec": {"selector": {"app": "ecco"}}})
-    assert "selects app=ecco, the pods have app=echo" in failing(scene, "service")["text"]
+    assert "selects app=ecco, the pods have app=echo" in failing(scene, "service").text
     scene.kubectl.patch(
         "service/echo", {"spec": {"selector": {"app": "echo"}, "ports": [{"port": 80, "targetPort": 8080}]}}
     )
     local.close()
-    assert f"127.0.0.1:{local.port}" in failing(scene, "local process")["text"]
+    assert f"127.0.0.1:{local.port}" in failing(scene, "local process").text
     intercept.send(signal.SIGSTOP)
-    assert "has not renewed the Lease" in failing(scene, "client")["text"]
+    assert "has not renewed the Lease" in failing(scene, "client").text
     code, said = asked(scene, "status", "deploy/echo")
     hops = {hop["hop"]: hop for hop in said["intercepts"][0]["hops"]}
     assert code == 1
@@ -93,6 +95,7 @@ def test_each_broken_hop_is_named(scene: Scene) -> None:
 
 
 def test_agentless_workload_names_the_pod(scene: Scene) -> None:
-    held(scene)
+    scene.echo()
+    scene.started("deploy/echo", "--port", f"{scene.local().port}:8080")
     scene.kubectl("scale", "deployment/echo", "--replicas=0")
-    assert "no pod runs the agent" in failing(scene, "pod")["text"]
+    assert "no pod runs the agent" in failing(scene, "pod").text
