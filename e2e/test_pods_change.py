@@ -1,5 +1,6 @@
 """Scenario 22: pods come and go while their workload is intercepted; each new one is served here too."""
 
+import json
 import time
 
 from e2e.scene import Scene
@@ -21,42 +22,44 @@ def test_deleted_pod_is_replaced(scene: Scene) -> None:
         assert intercept.stop() == 130
 
 
-def test_scaled_up_pods_join(scene: Scene) -> None:
+def test_scaled_meanwhile(scene: Scene) -> None:
+    """1, 3, 0, 2: told each time, every pod serves here, at none it waits; the number stays theirs."""
     scene.echo()
     load = scene.load(rate=20)
     local = scene.local()
+    before = scene.fingerprint()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
     steady = load.wait_steady("LOCAL").at
-    scene.kubectl("scale", "deployment/echo", "--replicas=3")
+
+    def scale(replicas: int, event: str) -> float:
+        asked = time.time()
+        scene.kubectl("scale", "deployment/echo", f"--replicas={replicas}")
+        told = intercept.wait_for(event, 30, after=asked)
+        scene.measured(f"told after {told.at - asked:.1f} s: {told['text']}")
+        assert "scaled" in told["text"]
+        assert "by kubectl scale" in told["text"]
+        return asked
+
+    scale(3, "note")
     scene.kubectl.rolled_out("deployment/echo")
     load.run_for(2)
+    full = time.time()
+    none = scale(0, "waiting")
+    asked = scale(2, "note")
+    again = intercept.wait_for("ready", 60, after=asked)
+    load.wait_steady("LOCAL")
+    scene.measured(f"local again {again.at - asked:.1f} s after pods were wanted")
+    scene.kubectl.rolled_out("deployment/echo")
+    load.run_for(1)
     held = time.time()
-    intercept.stop()
+    assert intercept.stop() == 130, intercept.transcript()
     report = load.finish()
-    assert report.between(steady, held).words() == {"LOCAL"}, report.told()
-    assert not report.failed, report.failed[:3]
-    assert scene.kubectl.json("get", "deployment/echo")["spec"]["replicas"] == 3  # somebody else's change is kept
-
-
-def test_scaled_to_nothing_waits(scene: Scene) -> None:
-    """0 -> 1 -> 2: waiting is told meanwhile, then requests are served here again."""
-    scene.echo(replicas=2)
-    load = scene.load(rate=5)
-    local = scene.local()
-    with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-        load.wait_steady("LOCAL")
-        asked = time.time()
-        scene.kubectl("scale", "deployment/echo", "--replicas=0")
-        waiting = intercept.wait_for("waiting", 30, after=asked)
-        scene.kubectl("scale", "deployment/echo", "--replicas=1")
-        again = intercept.wait_for("ready", 60, after=waiting.at)
-        load.wait_for("LOCAL", after=again.at)
-        scene.kubectl("scale", "deployment/echo", "--replicas=2")
-        scene.kubectl.rolled_out("deployment/echo")
-        assert intercept.stop() == 130
-    answers = load.finish()
-    assert "CLUSTER" not in answers.between(waiting.at, again.at).words()
+    assert report.between(steady, full).words() == {"LOCAL"}, report.told()
+    assert "CLUSTER" not in report.between(none, held).words(), report.told()
+    assert report.between(again.at + 1, held).words() == {"LOCAL"}, report.told()
+    deployment = json.loads(before["Deployment/echo"])
+    deployment["spec"]["replicas"] = 2
+    scene.expect_same(before | {"Deployment/echo": json.dumps(deployment, sort_keys=True, indent=1)})
 
 
 def test_edit_meanwhile_is_kept(scene: Scene) -> None:

@@ -44,12 +44,14 @@ async def watch_namespace(cluster: Cluster, plan: Plan, pods: Pods, on_end: Call
     """
     asked: set[str] = set()
 
-    def ending() -> set[str]:
-        return {pod.uid for pod in pods.by_name.values() if pod.session == plan.names.session and pod.ending}
+    def news() -> set[str]:
+        ending = (pod for pod in pods.by_name.values() if pod.session == plan.names.session and pod.ending)
+        return {pod.uid for pod in ending} - asked
 
     while True:
-        await pods.until(lambda: bool(ending() - asked))
-        asked = ending()
+        await pods.until(lambda: bool(news()))
+        asked &= {pod.uid for pod in pods.by_name.values()}
+        asked |= news()
         try:
             if await _is_ending(cluster, plan):
                 on_end(_namespace_ends(plan))
