@@ -110,7 +110,7 @@ def start(*command: str, **wish: Any) -> subprocess.Popen[str]:
 
 def start_program(words: list[str], *, terminal: int | None = None) -> subprocess.Popen[str]:
     """Start a program as an unprivileged user; on a terminal of its own if one is given."""
-    away = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+    away: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *_interpreter()[1]]),
@@ -118,7 +118,7 @@ def start_program(words: list[str], *, terminal: int | None = None) -> subproces
         "TMPDIR": "/tmp",
     }
     stream = subprocess.PIPE if terminal is None else terminal
-    return subprocess.Popen(
+    started: subprocess.Popen[str] = subprocess.Popen(
         words,
         cwd="/tmp",
         env=environ,
@@ -129,6 +129,7 @@ def start_program(words: list[str], *, terminal: int | None = None) -> subproces
         preexec_fn=None if terminal is None else _take_terminal,  # noqa: PLW1509  tests have no threads here
         **away,
     )
+    return started
 
 
 def _take_terminal() -> None:

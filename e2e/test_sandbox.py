@@ -1,0 +1,245 @@
+"""The network of the sandbox is the pod's, for a user without any rights: the same probe says the same in both."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e import developer, manifests
+from e2e.fingerprint import difference, machine
+from e2e.intercept import Intercept
+from e2e.scene import Scene, free_port
+
+# Says who called it, over TCP and UDP.
+PEER = """
+import socket, threading
+tcp, udp = socket.create_server(("", 7000)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("", 7000))
+def datagrams():
+    while True:
+        data, peer = udp.recvfrom(65536)
+        udp.sendto(peer[0].encode() + b" " + data, peer)
+threading.Thread(target=datagrams).start()
+while True:
+    caller, peer = tcp.accept()
+    with caller:
+        caller.sendall(peer[0].encode())
+"""
+# Runs in the pod and in the sandbox.
+PROBE = """
+import errno, json, os, select, socket, struct, sys
+namespace, peer, cluster_ip = sys.argv[1:4]
+def code(error):
+    return error.strerror if isinstance(error, socket.gaierror) else errno.errorcode.get(error.errno, str(error))
+def tried(do, *arguments):
+    try:
+        return do(*arguments)
+    except OSError as error:
+        return code(error)
+def resolved(name):
+    found = socket.getaddrinfo(name, 7000, type=socket.SOCK_STREAM)
+    return sorted(address[4][0] for address in found)
+def asked(name, kind, tcp):
+    server = next(line.split()[1] for line in open("/etc/resolv.conf") if line.startswith("nameserver"))
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\\0"
+    query = struct.pack("!HHHHHH", 77, 0x100, 1, 0, 0, 0) + labels + struct.pack("!HH", kind, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        sock.connect((server, 53))
+        sock.sendall(struct.pack("!H", len(query)) + query if tcp else query)
+        if tcp:
+            with sock.makefile("rb") as said:
+                answer = said.read(struct.unpack("!H", said.read(2))[0])
+        else:
+            answer = sock.recv(65536)
+    return [answer[3] & 15, *struct.unpack_from("!HHH", answer, 4)[1:2], answer[:2].hex()]
+def connected(host, port, seconds=10):
+    with socket.create_connection((host, port), seconds) as sock:
+        return [sock.getpeername()[0], sock.getsockname()[0], sock.recv(100).decode()]
+def refused(host, port):
+    codes = []
+    with socket.socket() as sock:
+        sock.settimeout(3)
+        codes.append(sock.connect_ex((host, port)))
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.connect_ex((host, port))
+        codes.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if select.select([], [sock], [], 3)[1] else -1)
+    return [errno.errorcode.get(one, one) for one in codes]
+def sent(host, size):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.connect((host, 7000))
+        sock.send(b"x" * size)
+        who, _, data = sock.recv(65536).partition(b" ")
+        return [who.decode(), len(data)]
+def told(host):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.connect((host, 7009))
+        sock.send(b"x")
+        return sock.recv(1).decode()
+service = f"peer.{namespace}.svc.cluster.local"
+names = ["peer", f"peer.{namespace}", f"peer.{namespace}.svc", service, service + ".", "alone", "kubernetes.default",
+         "localhost", "no-such-service", f"no-such.{namespace}", f"no-such.{namespace}.svc.cluster.local.",
+         socket.gethostname()]
+report = {
+    "names": {name: tried(resolved, name) for name in names},
+    "records": {f"{kind} {tcp}": tried(asked, name, kind, tcp) for tcp in (False, True) for kind, name in (
+        (1, service), (28, service), (33, f"_main._tcp.{service}"), (16, service), (5, service),
+        (12, ".".join(reversed(cluster_ip.split("."))) + ".in-addr.arpa"), (1, f"no-such.{namespace}.svc.cluster.local"))},
+    "callers": {host: tried(connected, host, 7000) for host in ("peer", "alone", peer)},
+    "errors": {
+        "closed port": refused(peer, 7001), "no such host": refused("10.244.77.7", 7000),
+        "own, closed": refused("127.0.0.1", 7001),
+        "no answer": refused("peer", 7001), "IPv6": tried(socket.create_connection, ("2001:db8::1", 80), 3)},
+    "datagrams": {f"{host} {size}": tried(sent, host, size) for host in ("peer", "alone") for size in (0, 1, 1400, 8000)},
+    "closed datagrams": tried(told, peer),
+    "host": [socket.gethostname(), socket.getfqdn()],
+    "files": {path: open(path).read() for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname")},
+}
+print("REPORT " + json.dumps(report, sort_keys=True), flush=True)
+"""
+# A static binary has no C library to bend: a connect() that does not block, and one that is refused.
+STATIC = """
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static int reach(const char *host, int port, char *said) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int code = 0, sock = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    socklen_t size = sizeof code;
+    inet_aton(host, &to.sin_addr);
+    connect(sock, (struct sockaddr *)&to, sizeof to);
+    struct pollfd waits = {.fd = sock, .events = POLLOUT};
+    poll(&waits, 1, 10000);
+    getsockopt(sock, SOL_SOCKET, SO_ERROR, &code, &size);
+    if (code == 0) {
+        waits.events = POLLIN;
+        poll(&waits, 1, 10000);
+        said[read(sock, said, 63)] = 0;
+    }
+    close(sock);
+    return code;
+}
+int main(int argc, char **argv) {
+    char said[64] = "";
+    int code = reach(argv[1], 7000, said);
+    printf("REPORT [%d, \\"%s\\", %d]\\n", code, said, reach(argv[1], 7001, said) == ECONNREFUSED);
+    return argc == 2 ? 0 : 1;
+}
+"""
+
+
+def deploy(scene: Scene) -> tuple[str, str]:
+    """The workload, and a peer for it with a Service and a headless one; the peer's address and its Service's."""
+    told = {"tcpSocket": {"port": 7000}, "periodSeconds": 1}
+    peer = scene.container({"containerPort": 7000}, command=["python3", "-c", PEER], readinessProbe=told)
+    ports = [{"name": "main", "port": 7000}, {"name": "word", "port": 7000, "protocol": "UDP"}]
+    service, headless = (manifests.service(name, app="peer") for name in ("peer", "alone"))
+    service["spec"]["ports"] = headless["spec"]["ports"] = ports
+    headless["spec"]["clusterIP"] = "None"
+    scene.deploy(
+        manifests.deployment(scene.container()), manifests.service(),
+        manifests.deployment(peer, name="peer"), service, headless,
+    )  # fmt: skip
+    (pod,) = scene.kubectl.items("pods", "-l", "app=peer")
+    address = scene.kubectl.json("get", "service/peer")["spec"]["clusterIP"]
+    return str(pod["status"]["podIP"]), str(address)
+
+
+def run(scene: Scene, *command: str) -> Intercept:
+    return developer.run(
+        scene, "run", "-n", scene.namespace, "-o", "json", "deploy/echo", "--sandbox", "namespace", "--", *command
+    )
+
+
+def report(running: Intercept) -> Any:
+    line = running.wait_line(lambda line: line.text.startswith("REPORT "), 90, "report")
+    return json.loads(line.text.removeprefix("REPORT "))
+
+
+def test_network_is_the_pods(scene: Scene) -> None:
+    """Names, callers, errors and datagrams are field by field what a program in the same pod sees."""
+    places = deploy(scene)
+    with scene.unchanged():
+        before = machine()
+        script = f"{PROBE}import time\ntime.sleep(100)"
+        running = run(scene, developer.python(), "-c", script, scene.namespace, *places)
+        here = report(running)
+        pod = running.wait_for("ready")["pod"]
+        there = json.loads(scene.exec(pod, "python3", "-c", PROBE, scene.namespace, *places).partition("REPORT ")[2])
+        assert here == there
+        assert here["errors"]["closed port"] == ["ECONNREFUSED"] * 2
+        assert not difference(before, machine())
+        assert running.stop() == 130
+
+
+def test_static_binary_is_the_same(scene: Scene, tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler here")
+    binary = tmp_path / "reach"
+    made = subprocess.run(
+        [compiler, "-static", "-x", "c", "-", "-o", str(binary)], input=STATIC, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("no static C library here")
+    peer, _ = deploy(scene)
+    running = run(scene, str(binary), peer)
+    code, said, refused = report(running)
+    assert code == 0
+    assert refused == 1
+    assert str(said).startswith("10.")
+    assert running.wait(30) == 0
+
+
+# A server as its author wrote it: says on which loopback it listens, and answers.
+SERVE = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        said = b"SANDBOX"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_callers_reach_the_sandbox(scene: Scene) -> None:
+    """The Service's callers, and a browser on this machine; kill -9 of the client leaves nothing."""
+    scene.echo()
+    scene.tools()
+    port = free_port()
+    before = scene.fingerprint()
+    here = machine(*scene.homes)
+    running = developer.run(
+        scene, "intercept", "-n", scene.namespace, "-o", "json", "deploy/echo", "--sandbox", "namespace",
+        "-p", f"{port}:8080", "--", developer.python(), "-c", SERVE, str(port),
+    )  # fmt: skip
+    running.wait_for("ready", 60)
+    scene.expect("http://echo", "200 SANDBOX")
+    seen = subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True)
+    assert seen.stdout == "SANDBOX"
+    running.send(signal.SIGKILL)
+    running.wait(20)
+    scene.expect_same(before, within=30)
+    deadline = time.monotonic() + 10
+    while told := difference(here, machine(*scene.homes)):
+        assert time.monotonic() < deadline, told
+        time.sleep(0.1)
+    scene.expect_nothing_here(within=10)
