@@ -2,7 +2,7 @@
 
 Nothing is fought. Whoever writes to a place that the swap needs (an image of theirs, a re-applied manifest, Argo CD)
 wins, and the session ends in order; whatever else changes is followed, for the agents come and go with the pods.
-docs/architecture.md, "What others do meanwhile", has the table.
+docs/merge.md has the table.
 """
 
 from __future__ import annotations

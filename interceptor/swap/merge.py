@@ -2,7 +2,7 @@
 
 What still is as the swap wrote it goes back; what somebody else changed is theirs and stays. Objects are merged key by
 key, because whoever applies a manifest sets only the keys it names and leaves the rest of our object around them. A list
-without names (command, args) is one value. docs/architecture.md, "Restore merges", has the rules as a table.
+without names (command, args) is one value. docs/merge.md has the rules as a table.
 """
 
 from __future__ import annotations

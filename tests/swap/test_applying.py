@@ -32,7 +32,7 @@ handlers = st.one_of(
     ),
 )
 # What the swap removes (args, lifecycle, this delay), or sets to the API's own default (the pull policy), is in every
-# manifest: one that drops it meanwhile can't be told from us, and gets it back. docs/architecture.md says so.
+# manifest: one that drops it meanwhile can't be told from us, and gets it back. docs/merge.md says so.
 delay = st.fixed_dictionaries({"initialDelaySeconds": st.integers(1, 2)})
 pace = optional(
     failureThreshold=st.integers(8, 9),
