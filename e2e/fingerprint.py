@@ -37,6 +37,8 @@ COUNTED = (
     "endpoints.kubernetes.io/last-change-trigger-time",
 )
 TOKEN_VOLUME = re.compile(r"kube-api-access-\w+")  # of a bare pod made anew
+KEPT = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")  # each field of theirs goes back to who set it
+OURS = ("interceptor", "interceptor-agent")
 GIVEN = ("nodeName", "serviceAccount", "tolerations", "volumes")  # of a bare pod: written by admission and scheduler
 
 
@@ -48,7 +50,12 @@ def still(found: Object) -> Object:
         return {"ports": [part.get("ports") for part in found.get("subsets") or ()]}
     metadata = {k: v for k, v in found["metadata"].items() if k not in MOVING}
     metadata["annotations"] = {k: v for k, v in metadata.get("annotations", {}).items() if k not in COUNTED}
-    return {**{k: v for k, v in found.items() if k != "status"}, "metadata": metadata}
+    content = {**{k: v for k, v in found.items() if k != "status"}, "metadata": metadata}
+    if found["kind"] in KEPT:
+        content["owned by us"] = sorted(
+            entry["manager"] for entry in found["metadata"].get("managedFields", ()) if entry["manager"] in OURS
+        )
+    return content
 
 
 def counts(found: Object) -> bool:

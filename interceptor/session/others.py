@@ -48,11 +48,20 @@ class Others:
     swapped: Object  # as the swap left it
     teller: Teller
     on_end: Callable[[InterceptorError], None]
+    current: Object = field(init=False)  # as it was seen last
     changed: list[str] = field(default_factory=list)  # what stays theirs when the session ends
+
+    def __post_init__(self) -> None:
+        self.current = self.swapped
+
+    @property
+    def paused(self) -> bool:
+        """Whether somebody holds its rollout: then restored pods come only when it is resumed."""
+        return bool(self.current["spec"].get("paused"))
 
     async def watch(self) -> None:
         """Follow until cancelled, or until it is no longer ours."""
-        ref, last = self.plan.names.ref, self.swapped
+        ref = self.plan.names.ref
         events = self.cluster.watch(ref.resource, ref.namespace, field_selector=f"metadata.name={ref.object}")
         seen = False
         async with aclosing(events):
@@ -62,7 +71,7 @@ class Others:
                     error = InterceptorError(f"{self.plan.title} was deleted by somebody")
                 elif event.type != "SYNCED":
                     seen = True
-                    error, last = self._judge(last, event.object), event.object
+                    error, self.current = self._judge(self.current, event.object), event.object
                 if error is not None:
                     self.on_end(error)
                     return

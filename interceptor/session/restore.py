@@ -69,6 +69,10 @@ class Restorer:
             self._keeper.enter(Stage.ALONE)
         theirs = undone.outcome == "nothing" and self.applied  # somebody else took it back: their rollout is followed
         if undone.outcome == "restored" or theirs or self._pods_exchange.left:
+            if self.others is not None and self.others.paused:
+                resume = f"kubectl rollout resume {self._plan.title} -n {names.namespace}"
+                text = f"the template is restored, but {self._plan.title} is paused; for its pods: {resume}"
+                self._teller.tell(Event("waiting", text))
             with self._teller.busy(f"restored; waiting for the pods of {self._plan.title}"):
                 await self._exchange()
             await forget_revision(self._cluster, names.ref, self._plan.workload, names.session)
