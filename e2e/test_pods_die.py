@@ -88,9 +88,11 @@ def test_killed_agent_restarts(scene: Scene) -> None:
         again = intercept.wait_for("ready", 60, after=killed)
         load.wait_for("LOCAL", after=again.at)
         scene.measured(f"served again {again.at - killed:.1f} s after memory ran out")
+        reason = (
+            "jsonpath={.status.containerStatuses[0].lastState.terminated.reason}=OOMKilled"  # the kubelet tells late
+        )
+        scene.kubectl("wait", f"pod/{pod['metadata']['name']}", f"--for={reason}", "--timeout=30s")
         (same,) = scene.kubectl.pods()
         assert same["metadata"]["uid"] == pod["metadata"]["uid"]
-        (status,) = same["status"]["containerStatuses"]
-        assert status["lastState"]["terminated"]["reason"] == "OOMKilled", status
         assert intercept.stop() == 130, intercept.transcript()
     load.wait_for("CLUSTER")
