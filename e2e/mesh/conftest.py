@@ -12,6 +12,9 @@ from e2e.cluster import Cluster, Unavailable
 from e2e.kubectl import Kubectl
 from e2e.mesh.installation import OLD_VERSION, PROXY_IMAGE, VERSION, Installation
 from e2e.mesh.states import Mesh, opened
+from interceptor.mesh.check import facts
+from interceptor.mesh.check.linkerd import proxy_state
+from interceptor.mesh.check.workload import pods
 
 
 @pytest.fixture(scope="package")
@@ -25,6 +28,7 @@ def installation(cluster: Cluster) -> Iterator[Installation]:
     installed = Installation(f"e2e-mesh-{mark}", f"e2e-meshed-{mark}", cluster.python_image)
     control, data = (Kubectl(cluster.kubeconfig, name) for name in (installed.control, installed.data))
     crds = [item["metadata"]["name"] for item in installed.crds()]
+    control("delete", "crds", "-l", "interceptor-e2e=mesh")  # a run that was killed may have left some, broken
     there = {item["metadata"]["name"] for item in control.items("crds")}
     made = [crd for crd in installed.crds() if crd["metadata"]["name"] not in there]
     try:
@@ -50,6 +54,14 @@ def installation(cluster: Cluster) -> Iterator[Installation]:
 def _namespace(name: str, labels: dict[str, str], inject: str) -> dict[str, object]:
     metadata = {"name": name, "labels": labels, "annotations": {"linkerd.io/inject": inject}}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine answers late; what is tested is what is said, not how soon."""
+    monkeypatch.setattr(facts, "WITHIN", 40.0)
+    monkeypatch.setattr(proxy_state, "ANSWER", 30.0)
+    monkeypatch.setattr(pods, "ANSWER", 30.0)
 
 
 @pytest_asyncio.fixture

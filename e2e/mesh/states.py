@@ -40,9 +40,8 @@ class Mesh:
         """Run in this process, as the command does; only the test's own namespace is looked at unless `whole`."""
         rows: list[Row] = []
         access = Access(self.kubeconfig, namespace=None if whole else self.data, as_user=user or None)
-        chosen = CheckOptions(
-            target=target, linkerd_namespace=self.control, access=access, mesh="linkerd", machine=False, **options
-        )
+        usual = {"linkerd_namespace": self.control, "mesh": "linkerd", "machine": False}
+        chosen = CheckOptions(target=target, access=access, **{**usual, **options})
         await check(chosen, rows.append)
         return rows
 
@@ -106,7 +105,7 @@ class Mesh:
         listing = await self.cluster.list(PODS, namespace or self.data, label_selector=f"app={app}")
         return [pod for pod in listing.items if "deletionTimestamp" not in pod["metadata"]]
 
-    async def until(self, true: Callable[[], Awaitable[bool]], within: float = 40) -> None:
+    async def until(self, true: Callable[[], Awaitable[bool]], within: float = 100) -> None:
         """Poll the cluster until something is so."""
         async with asyncio.timeout(within):
             while not await true():  # noqa: ASYNC110  (there is nothing to wait on but the cluster's state)

@@ -106,7 +106,8 @@ async def old_crd(mesh: Mesh) -> None:
     crd = await mesh.cluster.get(CRDS, None, name)
     versions = [{**crd["spec"]["versions"][0], "name": "v1alpha0"}]
     await mesh.delete(CRDS, None, name)
-    body = {"metadata": {"name": name}, "spec": {**crd["spec"], "versions": versions}}
+    metadata = {"name": name, "labels": {"interceptor-e2e": "mesh"}}
+    body = {"metadata": metadata, "spec": {**crd["spec"], "versions": versions}}
     await mesh.create(CRDS, None, body)
 
 

@@ -25,6 +25,7 @@ from interceptor.workload.preflight import rollout_condition
 Object = dict[str, Any]
 
 LATELY = datetime.timedelta(hours=1)
+ANSWER = 4.0  # seconds for a command in a pod
 _MOST_EVENTS = 5
 _FINE = ("Running", "Completed")
 
@@ -210,7 +211,7 @@ async def _listening(facts: Facts, subject: Subject) -> Verdict:
     container = app_containers(pod["spec"])[0]["name"]
     command = ["cat", "/proc/net/tcp", "/proc/net/tcp6"]
     try:
-        result = await facts.cluster.exec(subject.namespace, name(pod), container, command, timeout=4)
+        result = await facts.cluster.exec(subject.namespace, name(pod), container, command, timeout=ANSWER)
     except ExecFailed:
         return SKIPPED  # an image without cat
     heard = listeners(result.stdout.decode(errors="replace"))
