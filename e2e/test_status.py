@@ -57,6 +57,9 @@ def test_live_intercept_is_seen_from_outside(scene: Scene) -> None:
         refused = scene.run("restore", "--all", "-n", scene.namespace)
         assert refused.wait(30) == 1, refused.transcript()
         assert "is held by" in refused.text("stderr")
+        scene.kubectl("scale", "deployment/echo", "--replicas=0")
+        assert "no pod runs the agent" in failing(scene, "pod").text
+        scene.kubectl("scale", "deployment/echo", "--replicas=1")
         intercept.stop()
     assert asked(scene, "list") == (0, {"intercepts": [], "unknown": []})
     assert asked(scene, "status")[0] == 0
@@ -92,10 +95,3 @@ def test_each_broken_hop_is_named(scene: Scene) -> None:
     intercept.send(signal.SIGCONT)
     assert intercept.wait(40) == 1, intercept.transcript()
     scene.expect_same(before)
-
-
-def test_agentless_workload_names_the_pod(scene: Scene) -> None:
-    scene.echo()
-    scene.started("deploy/echo", "--port", f"{scene.local().port}:8080")
-    scene.kubectl("scale", "deployment/echo", "--replicas=0")
-    assert "no pod runs the agent" in failing(scene, "pod").text
