@@ -6,6 +6,8 @@ requests a connection costs nothing but this object.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from interceptor.http.body import Body, ChunkedBody
 from interceptor.http.exchange import (
     CALLER,
@@ -17,9 +19,9 @@ from interceptor.http.exchange import (
     Listener,
     Unreadable,
 )
-from interceptor.http.head import Fields, read_fields
+from interceptor.http.head import REQUEST, RESPONSE, VERSIONS, Fields, read_fields
 from interceptor.http.keep import Keeper
-from interceptor.http.scan import Request, Response, check_answer, check_beginning, find_request, find_response
+from interceptor.http.scan import check_answer, check_beginning, find_request, find_response
 
 
 class Http1:
@@ -37,6 +39,7 @@ class Http1:
         "_response",
         "_response_body",
         "_response_held",
+        "_response_left",
         "_server_left",
         "_tunnel",
         "_waiting",
@@ -56,6 +59,7 @@ class Http1:
         self._response_held = b""
         self._response: Exchange | None = None  # whose response is passing
         self._response_body: Body | None = None
+        self._response_left = 0  # of a body that nobody keeps, right after its head
         self._tunnel: Exchange | None = None  # what the connection became
         self.switched: Exchange | None = None  # it goes on in HTTP/2 (h2c)
 
@@ -74,17 +78,25 @@ class Http1:
                 if body.done:
                     assert self._asking is not None
                     self._request_whole(self._asking, body, now)
-            else:
-                start = self._find_request(data, start, now)
+                continue
+            if not self._held and self._paused is None:
+                self._asked_at = now
+                match = REQUEST.match(data, start)  # nearly always; it copies nothing but what it found
+                if match is not None:
+                    method, target, version, raw = match.groups()
+                    start = match.end()
+                    fields = read_fields(raw, True)
+                    self._begin(method.decode("ascii"), target.decode("latin-1"), VERSIONS[version], fields, (), now)
+                    continue
+            start = self._find_request(data, start, now)
 
     def _find_request(self, data: memoryview, start: int, now: float) -> int:
+        """A head that is in pieces, or not strict."""
         if self._paused is not None:
             if len(self._held) + len(data) - start > MOST_HEAD:
                 raise Unreadable("much was sent before an upgrade was answered")
             self._held += bytes(data[start:])
             return len(data)
-        if not self._held:
-            self._asked_at = now
         request, end = find_request(self._held, data, start)
         if request is None and end == len(data):
             if len(self._held) + len(data) - start > MOST_HEAD:
@@ -95,30 +107,30 @@ class Http1:
             return len(data)
         self._held = b""
         if request is not None:
-            self._begin(request, now)
+            method, target, version, raw, strict, doubts = request
+            self._begin(method, target, version, read_fields(raw, strict), doubts, now)
         return end
 
-    def _begin(self, request: Request, now: float) -> None:
+    def _begin(self, method: str, target: str, version: str, fields: Fields, doubts: Sequence[str], now: float) -> None:
         if len(self._waiting) >= MOST_WAITING:
             raise Unreadable(f"{MOST_WAITING} requests wait for an answer")
         exchange = Exchange()
-        exchange.method, exchange.path, exchange.protocol, raw, strict, doubts = request
+        exchange.method, exchange.path, exchange.protocol = method, target, version
         exchange.began = self._asked_at
         self._number += 1
         exchange.number = self._number
-        fields = read_fields(raw, strict)
         exchange.request_fields = fields.raw
         if fields.host is not None:
             exchange.authority = fields.host
-        elif exchange.protocol == "HTTP/1.1":
-            doubts.append("no Host")
-        if exchange.path[:1] != "/":
-            _absolute(exchange, doubts)
-        if fields.coded and exchange.protocol == "HTTP/1.0":
-            doubts.append("Transfer-Encoding in HTTP/1.0")
+        elif version == "HTTP/1.1":
+            doubts = [*doubts, "no Host"]
+        if target[:1] != "/":
+            doubts = [*doubts, *_absolute(exchange)]
+        if fields.coded and version == "HTTP/1.0":
+            doubts = [*doubts, "Transfer-Encoding in HTTP/1.0"]
         if doubts or fields.doubts:
             exchange.ambiguities = tuple(dict.fromkeys([*doubts, *fields.doubts]))
-        if fields.upgrade or exchange.method == "CONNECT":
+        if fields.upgrade or method == "CONNECT":
             exchange.upgrade = fields.upgrade or "connect"
         self._waiting.append(exchange)
         self._asking = exchange
@@ -164,24 +176,42 @@ class Http1:
                 if body.done:
                     self._response_whole(body, now)
                 continue
-            response, end = find_response(self._response_held, data, start)
-            if response is None:
-                if len(self._response_held) + size - start > MOST_HEAD:
-                    raise Unreadable(f"a head longer than {MOST_HEAD >> 10} KiB")
-                self._response_held += bytes(data[start:])
-                check_answer(self._response_held)
-                return
-            self._response_held = b""
-            start = end
-            if self._answer(response, now):
+            match = None if self._response_held else RESPONSE.match(data, start)
+            if match is not None:
+                version, code, reason, raw = match.groups()
+                start = match.end()
+                status, text = int(code), reason.decode("latin-1") if reason else ""
+                switches = self._answer(VERSIONS[version], status, text, read_fields(raw, True), now)
+            else:
+                response, end = find_response(self._response_held, data, start)
+                if response is None:
+                    if len(self._response_held) + size - start > MOST_HEAD:
+                        raise Unreadable(f"a head longer than {MOST_HEAD >> 10} KiB")
+                    self._response_held += bytes(data[start:])
+                    check_answer(self._response_held)
+                    return
+                start = end
+                self._response_held = b""
+                protocol, status, text, raw, strict = response
+                switches = self._answer(protocol, status, text, read_fields(raw, strict), now)
+            if switches:
                 self._switch(data[start:])
                 return
+            left = self._response_left
+            if left:
+                self._response_left = 0
+                exchange = self._response
+                assert exchange is not None
+                if size - start >= left:  # mostly the whole body came with its head
+                    exchange.response_size = left
+                    start += left
+                    self._response_whole(None, now)
+                else:
+                    self._response_body = Body(left)
 
-    def _answer(self, response: Response, now: float) -> bool:
+    def _answer(self, version: str, status: int, reason: str, fields: Fields, now: float) -> bool:
         """Take the head of a response; True if what follows is no longer HTTP/1."""
-        version, status, reason, raw, strict = response
         exchange = self._waiting[0] if self._waiting else self._unasked(version, now)
-        fields = read_fields(raw, strict)
         for doubt in fields.doubts:
             exchange.doubt(doubt)
         if fields.broken:
@@ -207,10 +237,23 @@ class Http1:
         if exchange is self._paused:
             exchange.upgrade = ""
             self._go_on(now)
-        self._response_body = self._answer_body(exchange, fields)
-        if self._response_body is None:
+        if exchange.method == "HEAD" or status in (204, 304) or (not fields.coded and fields.length == 0):
             self._response_whole(None, now)
+        elif fields.coded or fields.length is None or exchange.keep:
+            keep = self._kept_answer(exchange)
+            self._response_body = (
+                ChunkedBody(keep) if fields.chunked else Body(None if fields.coded else fields.length, keep)
+            )
+        else:
+            self._response_left = fields.length
         return False
+
+    @staticmethod
+    def _kept_answer(exchange: Exchange) -> Keeper | None:
+        if not exchange.keep:
+            return None
+        exchange.response_body = bytearray()
+        return Keeper(exchange.response_body, exchange.keep)
 
     def _go_on(self, now: float) -> None:
         """No upgrade: what was sent meanwhile are requests."""
@@ -228,19 +271,6 @@ class Http1:
         self._waiting.append(exchange)
         self._listener.begun(exchange)
         return exchange
-
-    def _answer_body(self, exchange: Exchange, fields: Fields) -> Body | None:
-        if exchange.method == "HEAD" or exchange.status in (204, 304):
-            return None
-        if not fields.coded and fields.length == 0:
-            return None
-        keep = None
-        if exchange.keep:
-            exchange.response_body = bytearray()
-            keep = Keeper(exchange.response_body, exchange.keep)
-        if fields.chunked:
-            return ChunkedBody(keep)
-        return Body(None if fields.coded else fields.length, keep)
 
     def _response_whole(self, body: Body | None, now: float) -> None:
         exchange = self._response
@@ -306,21 +336,19 @@ class Http1:
         self._listener.ended(exchange)
 
 
-def _absolute(exchange: Exchange, doubts: list[str]) -> None:
-    """A target that is not a path: a proxy's absolute form, CONNECT's authority, or `*`."""
+def _absolute(exchange: Exchange) -> list[str]:
+    """A target that is not a path: a proxy's absolute form, CONNECT's authority, or `*`. Returns doubts."""
     target = exchange.path
     if exchange.method == "CONNECT":
         exchange.authority, exchange.path = target.lower(), ""
-        return
+        return []
     scheme, colon, rest = target.partition("://")
     if not colon:
-        if target != "*":
-            doubts.append("a target that is no path")
-        return
+        return ["a target that is no path"] if target != "*" else []
     authority, slash, path = rest.partition("/")
-    if exchange.authority and exchange.authority != authority.lower():
-        doubts.append("Host differs from the target's")
+    differs = bool(exchange.authority) and exchange.authority != authority.lower()
     exchange.scheme, exchange.authority, exchange.path = scheme.lower(), authority.lower(), slash + path
+    return ["Host differs from the target's"] if differs else []
 
 
 def _settle_request(exchange: Exchange, body: Body) -> None:

@@ -22,43 +22,30 @@ def find_request(held: bytes, data: memoryview, start: int) -> tuple[Request | N
 
     None while it is incomplete; also for blank lines alone, which end before the data does. Raises Unreadable.
     """
-    before = len(held)
-    piece = bytes(data[start : start + WINDOW])
-    text = held + piece if before else piece
-    match = REQUEST.match(text)
-    if match is not None:
-        method, target, version, raw = match.groups()
-        request: Request = method.decode("ascii"), target.decode("latin-1"), VERSIONS[version], raw, True, []
-        return request, start + match.end() - before
     head, end = _find_head(held, data, start)
     if head is None or not (head := head.lstrip(b"\r\n")):
         return None, end
+    match = REQUEST.match(head)
+    if match is not None:
+        method, target, version, raw = match.groups()
+        return (method.decode("ascii"), target.decode("latin-1"), VERSIONS[version], raw, True, []), end
     line, raw = _split(head)
-    method_name, target_text, version_name, doubts = request_line(line)
-    return (method_name, target_text, version_name, raw, False, doubts), end
+    name, text, protocol, doubts = request_line(line)
+    return (name, text, protocol, raw, False, doubts), end
 
 
 def find_response(held: bytes, data: memoryview, start: int) -> tuple[Response | None, int]:
     """The same for a response's head."""
-    before = len(held)
-    piece = bytes(data[start : start + WINDOW])
-    text = held + piece if before else piece
-    match = RESPONSE.match(text)
-    if match is not None:
-        version, code, reason, raw = match.groups()
-        return (
-            VERSIONS[version],
-            int(code),
-            (reason or b"").decode("latin-1"),
-            raw,
-            True,
-        ), start + match.end() - before
     head, end = _find_head(held, data, start)
     if head is None:
         return None, end
+    match = RESPONSE.match(head)
+    if match is not None:
+        version, code, reason, raw = match.groups()
+        return (VERSIONS[version], int(code), (reason or b"").decode("latin-1"), raw, True), end
     line, raw = _split(head)
-    version_name, status, reason_text = status_line(line)
-    return (version_name, status, reason_text, raw, False), end
+    protocol, status, text = status_line(line)
+    return (protocol, status, text, raw, False), end
 
 
 def check_beginning(held: bytes) -> None:

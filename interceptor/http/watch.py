@@ -23,11 +23,12 @@ _log = logging.getLogger(__name__)
 class Watch:
     """Feeds the parser of the protocol that the connection speaks, until it can't be read."""
 
-    __slots__ = ("_first", "_listener", "_parser", "_preface", "opaque", "request_bytes", "response_bytes")
+    __slots__ = ("_first", "_known", "_listener", "_parser", "_preface", "opaque", "request_bytes", "response_bytes")
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._first = b""  # the beginning, while it may still become HTTP/2's preface
+        self._known = False  # which protocol it is
         self._preface = False  # HTTP/2 by upgrade: the caller's preface is still to come
         self._parser: Http1 | Http2 | None = Http1(listener)
         self.opaque = ""  # why it can't be read; "" while it can
@@ -36,15 +37,15 @@ class Watch:
 
     def requested(self, data: memoryview, now: float) -> None:
         """Bytes from the caller, at least one."""
-        begins = not self.request_bytes
         self.request_bytes += len(data)
-        if self._parser is None:
+        parser = self._parser
+        if parser is None:
             return
         try:
-            if begins or self._first or self._preface:
-                self._begin(data, now)
+            if self._known:
+                parser.requested(data, now)
             else:
-                self._parser.requested(data, now)
+                self._begin(data, now)
         except Exception as error:  # whatever it is, the bytes go on
             self._give_up(error, now)
 
@@ -84,6 +85,7 @@ class Watch:
             return
         size = len(PREFACE)
         if not self._first and not self._preface and data[0] != PREFACE[0]:
+            self._known = True
             self._parser.requested(data, now)
             return
         taken = size - len(self._first)
@@ -91,7 +93,7 @@ class Watch:
         if first == PREFACE:
             if not self._preface:
                 self._parser = Http2(self._listener)
-            self._first, self._preface = b"", False
+            self._first, self._preface, self._known = b"", False, True
             if len(data) > taken:
                 self._parser.requested(data[taken:], now)
         elif PREFACE.startswith(first):
@@ -99,12 +101,12 @@ class Watch:
         elif self._preface:
             raise Unreadable("HTTP/2 without its preface")
         else:
-            self._first = b""
+            self._first, self._known = b"", True
             self._parser.requested(memoryview(first + bytes(data[taken:])), now)
 
     def _switch(self, parser: Http1, now: float) -> None:
         requests, answers = parser.left_over()
-        self._parser, self._preface = Http2(self._listener, parser.switched), True
+        self._parser, self._preface, self._known = Http2(self._listener, parser.switched), True, False
         if requests:
             self._begin(memoryview(requests), now)
         if answers:

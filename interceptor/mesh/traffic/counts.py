@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable
+from math import log
 from typing import Any
 
 from interceptor.http.exchange import Exchange
@@ -18,7 +18,7 @@ MOST_ROUTES = 200
 MOST_HOT = 2048
 OTHERS = "(others)"
 GROWTH = 1.04  # of latency buckets: a quantile is right within 2 %
-_LOG = math.log(GROWTH)
+_LOG = log(GROWTH)
 _SMALLEST = 1e-5  # seconds
 
 
@@ -32,21 +32,27 @@ class Counts:
         self.failure = 0
         self.request_bytes = 0
         self.response_bytes = 0
-        self.statuses: dict[str, int] = {}
+        self.statuses: dict[int | str, int] = {}  # an HTTP status (0: none), or gRPC's in words
         self.latencies: dict[int, int] = {}  # by bucket
 
     def add(self, exchange: Exchange) -> None:
         """Count one more."""
-        if failed(exchange):
-            self.failure += 1
+        status: int | str = exchange.status
+        if exchange.cancelled or exchange.grpc or exchange.status >= 500 or not status:
+            if failed(exchange):
+                self.failure += 1
+            else:
+                self.success += 1
+            if exchange.grpc_status is not None:
+                status = f"grpc {exchange.grpc_status}"
         else:
             self.success += 1
+        self.statuses[status] = self.statuses.get(status, 0) + 1
         self.request_bytes += exchange.request_size
         self.response_bytes += exchange.response_size
-        status = _status(exchange)
-        self.statuses[status] = self.statuses.get(status, 0) + 1
         if exchange.answered is not None:
-            bucket = bucket_of(exchange.answered - exchange.began)
+            seconds = exchange.answered - exchange.began
+            bucket = int(log(seconds / _SMALLEST) / _LOG) if seconds > _SMALLEST else 0
             self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
 
     def merge(self, other: Counts) -> None:
@@ -71,7 +77,7 @@ class Counts:
             "failure": self.failure,
             "request_bytes": self.request_bytes,
             "response_bytes": self.response_bytes,
-            "statuses": self.statuses,
+            "statuses": {str(status or "none"): count for status, count in self.statuses.items()},
             "latencies": {str(bucket): count for bucket, count in self.latencies.items()},
         }
 
@@ -190,7 +196,7 @@ def _add_to(whole: dict[Key, Counts], part: dict[Key, Counts]) -> None:
 
 def bucket_of(seconds: float) -> int:
     """The bucket that a time falls into."""
-    return int(math.log(seconds / _SMALLEST) / _LOG) if seconds > _SMALLEST else 0
+    return int(log(seconds / _SMALLEST) / _LOG) if seconds > _SMALLEST else 0
 
 
 def quantile(buckets: dict[int, int], share: float) -> float | None:
@@ -212,9 +218,3 @@ def merged(counts: Iterable[Counts]) -> Counts:
     for one in counts:
         whole.merge(one)
     return whole
-
-
-def _status(exchange: Exchange) -> str:
-    if exchange.grpc and exchange.grpc_status is not None:
-        return f"grpc {exchange.grpc_status}"
-    return str(exchange.status) if exchange.status else "none"

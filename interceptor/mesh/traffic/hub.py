@@ -74,7 +74,7 @@ class Hub:
     def ended(self, exchange: Exchange, where: Observed) -> None:
         """An exchange is over."""
         del self.under_way[exchange]
-        self.traffic.add(exchange, where.direction, self.clock())
+        self.traffic.add(exchange, where.direction, exchange.ended or 0.0)
         if self.taps:
             self._number += 1
             for tap in self.taps:
