@@ -25,6 +25,10 @@ LOOK_WITHIN = 2.0  # seconds; whoever waits for the reason waits for the end
 _AGAIN = "to intercept again, run the same command"
 
 
+class NamespaceEnds(InterceptorError):
+    """There is nothing to restore: whatever is put back is deleted, and no new pod is admitted."""
+
+
 async def explain(cluster: Cluster, plan: Plan, error: Exception) -> Exception:
     """What happened, where one of the session's objects is gone; else the error as it is."""
     if not isinstance(error, InterceptorError) or isinstance(error, TakenOver):
@@ -39,8 +43,8 @@ async def explain(cluster: Cluster, plan: Plan, error: Exception) -> Exception:
 async def watch_namespace(cluster: Cluster, plan: Plan, pods: Pods, on_end: Callable[[InterceptorError], None]) -> None:
     """End the session when its namespace is being deleted; ends then, or by being cancelled.
 
-    A cluster deletes the pods first and waits for their end, up to their grace period, before it touches anything else: an
-    agent's pod that ends is the first sign, and so the moment to ask.
+    A cluster waits 5 s before it begins (Kubernetes' namespace controller), then deletes the pods and waits for their end,
+    before it touches anything else: an agent's pod that ends is the first sign, and so the moment to ask.
     """
     asked: set[str] = set()
 
@@ -60,9 +64,9 @@ async def watch_namespace(cluster: Cluster, plan: Plan, pods: Pods, on_end: Call
             continue  # then its other signs tell
 
 
-def _namespace_ends(plan: Plan) -> InterceptorError:
+def _namespace_ends(plan: Plan) -> NamespaceEnds:
     hint = "nothing is left to restore; intercept in another with -n NAMESPACE"
-    return InterceptorError(f"the namespace {plan.names.namespace} is being deleted by somebody", hint=hint)
+    return NamespaceEnds(f"the namespace {plan.names.namespace} is being deleted by somebody", hint=hint)
 
 
 async def _look(cluster: Cluster, plan: Plan) -> InterceptorError | None:

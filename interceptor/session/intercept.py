@@ -23,7 +23,7 @@ from interceptor.session.access import open_cluster
 from interceptor.session.container import container_environment, write_file
 from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import Exchange
-from interceptor.session.gone import explain, watch_namespace
+from interceptor.session.gone import NamespaceEnds, explain, watch_namespace
 from interceptor.session.history import allow_forgetting
 from interceptor.session.home import Wanted, open_home
 from interceptor.session.in_place import watch_agents
@@ -270,6 +270,7 @@ class _Session:
         error = await explain(self._cluster, self._plan, await self._over)
         self._teller.tell(Event("ending", getattr(error, "message", str(error))))
         if self._restorer is not None:
+            self._restorer.forsaken = isinstance(error, NamespaceEnds)
             with suppress(InterceptorError):  # tried again, and then told, when COMMAND has ended
                 await self._restorer.restore()
         raise error

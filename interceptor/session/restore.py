@@ -52,6 +52,7 @@ class Restorer:
         self._pods_exchange = exchange
         self.process_gone = False  # set when COMMAND, and with it the local process, has ended
         self.applied = False  # whether the swap was ever there
+        self.forsaken = False  # the namespace is being deleted
         self.undone: Undone | None = None  # what restoring came to
         self.others: Others | None = None  # what somebody else changed meanwhile
 
@@ -61,6 +62,9 @@ class Restorer:
             why = "the local process has ended and the workload is being restored"
             self._local.close(why)
             await self._tunnels.pause(why)
+        if self.forsaken:
+            self.undone = Undone("gone")
+            return
         undone = await self._undo()
         if self.undone is None or undone.outcome != "nothing":
             self.undone = undone
@@ -91,7 +95,7 @@ class Restorer:
         if self.undone is None or not (self.applied or self.undone.outcome == "restored"):
             return f"{title} was not changed"
         if self.undone.outcome == "gone":
-            return f"{title} is gone"
+            return f"{title} goes with its namespace" if self.forsaken else f"{title} is gone"
         text = "is as it was" if self.undone.outcome == "restored" else "was restored already"
         return f"{title} {text}" + (
             f", but for what others changed: {', '.join(map(short, self.kept))}" if self.kept else ""
