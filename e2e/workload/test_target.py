@@ -21,7 +21,8 @@ def shop(kubectl: Kubectl, deployed: Any) -> Any:
 
 async def test_every_spelling_finds_it(api: Cluster, kubectl: Kubectl, shop: Any) -> None:
     pod = kubectl.pods("app=orders")[0]["metadata"]["name"]
-    for text in ("orders", "deploy/orders", "svc/shop", "shop", f"pod/{pod}"):
+    made = kubectl.items("rs")[0]["metadata"]["name"]
+    for text in ("orders", "deploy/orders", "svc/shop", "shop", f"pod/{pod}", f"rs/{made}"):
         found = await resolve(api, kubectl.namespace, text)
         assert found["metadata"]["uid"] == shop["metadata"]["uid"], text
 

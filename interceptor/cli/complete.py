@@ -10,21 +10,33 @@ from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, load_access
-from interceptor.kube.resources import DEPLOYMENTS, SERVICES, Resource
+from interceptor.kube.resources import (
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    PODS,
+    REPLICA_SETS,
+    SERVICES,
+    STATEFUL_SETS,
+    Resource,
+)
 
 _PATIENCE = 2.0
 _KINDS = {
-    "deploy": DEPLOYMENTS,
-    "deployment": DEPLOYMENTS,
-    "deployments": DEPLOYMENTS,
-    "svc": SERVICES,
-    "service": SERVICES,
-    "services": SERVICES,
+    word: resource
+    for resource, words in {
+        DEPLOYMENTS: ("deploy", "deployment", "deployments"),
+        SERVICES: ("svc", "service", "services"),
+        STATEFUL_SETS: ("sts", "statefulset", "statefulsets"),
+        DAEMON_SETS: ("ds", "daemonset", "daemonsets"),
+        REPLICA_SETS: ("rs", "replicaset", "replicasets"),
+        PODS: ("po", "pod", "pods"),
+    }.items()
+    for word in words
 }
 
 
 def targets(typed: Mapping[str, Any], incomplete: str) -> list[str]:
-    """Complete a target: `deploy/...` and bare names from the Deployments, `svc/...` from the Services."""
+    """Complete a target: bare names from the Deployments, `svc/...`, `sts/...` and so on from what they name."""
     kind, slash, _ = incomplete.rpartition("/")
     if slash and kind not in _KINDS:
         return []

@@ -108,8 +108,8 @@ class InterceptCommand(click.Command):
 def intercept(ctx: click.Context, /, output: str, **typed: Any) -> int:
     """Run the traffic of TARGET on this machine until COMMAND ends, or Ctrl-C.
 
-    TARGET is deploy/NAME, svc/NAME or a bare NAME. Its pods run an agent meanwhile; each request that reaches
-    them is served here. Afterwards the workload is as it was, even if this program is killed.
+    TARGET is deploy/NAME, svc/NAME (also sts, ds, rs, pod) or a bare NAME. Its pods run an agent meanwhile; each
+    request that reaches them is served here. Afterwards the workload is as it was, even if this program is killed.
 
     \b
       interceptor intercept deploy/orders --port 8080 -- python -m orders

@@ -111,7 +111,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         facts.result(),
         tunnel_port,
         (*(note for one in found for note in one.notes), *guarding.notes),
-        findings.rolling,
+        any(one.rolling for one in found),
         tuple(wanted),
         tuple(lacking.result()),
         guarding.guarded,

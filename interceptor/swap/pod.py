@@ -55,7 +55,8 @@ def lift(pod: Object) -> Object:
     metadata = {k: v for k, v in original["metadata"].items() if k in ("labels", "annotations")}
     template = {"metadata": copy.deepcopy(metadata), "spec": copy.deepcopy(original["spec"])}
     spec = {"replicas": 1, "selector": {"matchLabels": metadata.get("labels") or {}}, "template": template}
-    lifted = {"apiVersion": "v1", "kind": "Pod", "metadata": copy.deepcopy(pod["metadata"]), "spec": spec}
+    own = {k: copy.deepcopy(v) for k, v in pod["metadata"].items() if k != "generation"}  # no rollout has it
+    lifted = {"apiVersion": "v1", "kind": "Pod", "metadata": own, "spec": spec}
     return {**lifted, "status": copy.deepcopy(pod.get("status") or {}), "pod": original}
 
 

@@ -73,6 +73,17 @@ def _stateful(workload: Object, status: Object) -> str | None:
     return None
 
 
+def exchanging(workload: Object) -> bool:
+    """Whether a StatefulSet's or DaemonSet's controller has pods of an older template left to exchange."""
+    status = workload.get("status") or {}
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return True
+    if workload.get("kind") == "DaemonSet":
+        return bool(status.get("updatedNumberScheduled", 0) < status.get("desiredNumberScheduled", 0))
+    concerned = max(workload["spec"].get("replicas", 1) - partition_of(workload), 0)
+    return bool(status.get("updatedReplicas", 0) < concerned)
+
+
 def partition_of(workload: Object) -> int:
     """The ordinal below which a StatefulSet's pods are not updated."""
     strategy = workload["spec"].get("updateStrategy") or {}

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from interceptor.errors import InterceptorError
-from interceptor.swap.exchange import by_hand
+from interceptor.swap.exchange import by_hand, ready, waits_for_unready
 from interceptor.workload.kinds import DAEMON_SET, POD, STATEFUL_SET, kind_of, replicas_of, title_of
 from interceptor.workload.preflight import Findings
 from interceptor.workload.revision import is_current
-from interceptor.workload.rollout import partition_of
+from interceptor.workload.rollout import exchanging, partition_of
 
 Object = dict[str, Any]
 
@@ -33,17 +33,22 @@ def judge(workload: Object, container: str) -> Findings:
         _judge_partition(workload, findings)
     if kind is POD:
         _judge_bare_pod(workload, template, findings)
+    if kind in (STATEFUL_SET, DAEMON_SET) and not by_hand(workload) and exchanging(workload):
+        findings.rolling = True
+        findings.notes.append(f"a rollout of {title_of(workload)} is under way; waiting for its end")
     _note_gap(workload, template, findings)
     _note_memory(template, container, findings)
     return findings
 
 
 def judge_pods(workload: Object, revision: str, pods: Sequence[Object]) -> Findings:
-    """Where pods are exchanged by our hand: those of an older template can't be put back, so they stay."""
+    """What only the pods tell: where they would not be exchanged, and where they could not be put back."""
     findings = Findings()
-    if not by_hand(workload) or kind_of(workload) is POD:
-        return findings
     alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    if waits_for_unready(workload) and not by_hand(workload):
+        _judge_unready(workload, alive, findings)
+    if not by_hand(workload):
+        return findings
     older = sorted(pod["metadata"]["name"] for pod in alive if not is_current(workload, revision, pod))
     if older and len(older) == len(alive):
         findings.errors.append(
@@ -55,6 +60,19 @@ def judge_pods(workload: Object, revision: str, pods: Sequence[Object]) -> Findi
     elif older:
         findings.notes.append(f"left alone, for they run an older template: {', '.join(older)}")
     return findings
+
+
+def _judge_unready(workload: Object, pods: Sequence[Object], findings: Findings) -> None:
+    unready = sorted(pod["metadata"]["name"] for pod in pods if not ready(pod))
+    if unready and not exchanging(workload):
+        title = title_of(workload)
+        where = f"-n {workload['metadata'].get('namespace', 'default')}"
+        findings.errors.append(
+            InterceptorError(
+                f"{', '.join(unready)} of {title} not ready: an ordered StatefulSet exchanges no pod until all are",
+                hint=f"see kubectl describe pod/{unready[0]} {where}",
+            )
+        )
 
 
 def _judge_pod(workload: Object, template: Object, findings: Findings) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interceptor.swap.exchange import Next, by_hand, next_pod, waits_for_unready, wanted
+from tests.swap.workloads import some
 
 Object = dict[str, Any]
 
@@ -59,6 +60,7 @@ def test_number_of_pods() -> None:
     assert wanted(workload("DaemonSet", 3)) == 3
 
 
+@some
 @given(st.sampled_from(["ReplicaSet", "StatefulSet", "DaemonSet"]), st.integers(0, 12))
 def test_exchange_ends_with_one_missing_at_most(kind: str, replicas: int) -> None:
     """A controller that makes a new pod for each that goes, and a kubelet that makes it ready a while later."""

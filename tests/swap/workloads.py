@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from interceptor.swap import SwapPlan
 
 Workload = dict[str, Any]
 
-some = settings(max_examples=40)  # a generated workload costs some 20 ms
+# A generated workload costs some 20 ms, and several times that on a machine that others use too.
+some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 names = st.text(alphabet="abcxyz019-./~ é", min_size=1, max_size=8)
 texts = st.text(max_size=6)
 

@@ -14,7 +14,8 @@ Object = dict[str, Any]
 
 def workload(kind: str, replicas: int = 2, pod: Object | None = None, app: Object | None = None, **spec: Any) -> Object:
     template = {"spec": {"containers": [{"name": "app", "image": "shop:1", **(app or {})}], **(pod or {})}}
-    found: Object = {"kind": kind, "metadata": {"name": "web"}, "spec": {"template": template, **spec}, "status": {}}
+    found: Object = {"kind": kind, "metadata": {"name": "web"}, "spec": {"template": template, **spec}}
+    found["status"] = {"updatedReplicas": replicas}
     if kind != "DaemonSet":
         found["spec"]["replicas"] = replicas
     return found
@@ -103,9 +104,30 @@ def test_quantities(text: str | int, value: float) -> None:
     assert quantity(text) == value
 
 
-def pod(name: str, mark: str) -> Object:
-    labels = {"controller-revision-hash": mark}
-    return {"metadata": {"name": name, "labels": labels}, "spec": {"containers": [{"name": "app", "image": "shop:1"}]}}
+def pod(name: str, mark: str, ready: bool = True) -> Object:
+    return {
+        "metadata": {"name": name, "labels": {"controller-revision-hash": mark}},
+        "spec": {"containers": [{"name": "app", "image": "shop:1"}]},
+        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+def test_ordered_set_with_a_broken_pod_is_refused() -> None:
+    """Its controller would wait for that one for ever, and so would we."""
+    pods = [pod("web-0", ""), pod("web-1", "", ready=False)]
+    assert "web-1 of sts/web not ready" in errors(judge_pods(workload("StatefulSet"), "", pods))
+    assert judge_pods(workload("StatefulSet", podManagementPolicy="Parallel"), "", pods) == Findings()
+    rolling_now = {**workload("StatefulSet"), "status": {"updatedReplicas": 1}}
+    assert not judge_pods(rolling_now, "", pods).errors  # it is waited for
+
+
+def test_rollout_under_way_is_waited_for() -> None:
+    rolling_now = judge(
+        {**workload("DaemonSet", **rolling(maxSurge=1)), "status": {"desiredNumberScheduled": 2}}, "app"
+    )
+    assert rolling_now.rolling
+    assert "under way" in rolling_now.notes[0]
+    assert judge({**workload("StatefulSet"), "status": {"updatedReplicas": 1}}, "app").rolling
 
 
 def test_older_pods_are_left_alone() -> None:
