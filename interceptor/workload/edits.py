@@ -55,22 +55,26 @@ def edits(before: Object, now: Object) -> list[Path]:
 
 
 def author_of(before: Object, now: Object, places: Iterable[Path]) -> Author:
-    """Who made `now` of `before`: of the entries that changed the one that owns such a place, else the newest."""
-    old = [_without_time(entry) for entry in _entries(before)]
-    times = {(entry.get("manager"), entry.get("time")) for entry in _entries(before)}
-    written = [
-        entry
-        for entry in _entries(now)
-        if _without_time(entry) not in old or (entry.get("manager"), entry.get("time")) not in times
-    ]
+    """Who made `now` of `before`: who owns a changed place, and wrote now if any of them did; else who wrote now at all.
+
+    Whoever sets a field becomes its owner. Setting one's own field again leaves no trace: then the time is not known.
+    """
     places = [*places]
-    theirs = [entry for entry in written if entry.get("manager") not in MANAGERS]
-    owners = [entry for entry in theirs if any(_owns(entry.get("fieldsV1") or {}, place) for place in places)]
-    candidates = owners or [entry for entry in theirs if entry.get("subresource") != "status"] or written
-    if not candidates:
-        return Author()
-    entry = max(candidates, key=lambda entry: str(entry.get("time") or ""))
-    return Author(_program(entry), _time(entry))
+    old = [json.dumps(entry, sort_keys=True) for entry in _entries(before)]
+    written = [entry for entry in _entries(now) if json.dumps(entry, sort_keys=True) not in old]
+
+    def theirs(entries: list[Object]) -> list[Object]:
+        return [entry for entry in entries if entry.get("manager") not in MANAGERS]
+
+    def owning(entries: list[Object]) -> list[Object]:
+        return [entry for entry in entries if any(_owns(entry.get("fieldsV1") or {}, place) for place in places)]
+
+    beside = [entry for entry in theirs(written) if entry.get("subresource") != "status"]
+    for candidates in (owning(theirs(written)), owning(theirs(_entries(now))), beside, written):
+        if candidates:
+            entry = max(candidates, key=lambda entry: str(entry.get("time") or ""))
+            return Author(_program(entry), _time(entry) if entry in written else "")
+    return Author()
 
 
 def words(places: Iterable[str]) -> str:
@@ -123,10 +127,6 @@ def _is_clusters_own(place: Path) -> bool:
 
 def _entries(workload: Object) -> list[Object]:
     return workload["metadata"].get("managedFields") or []
-
-
-def _without_time(entry: Object) -> str:
-    return json.dumps({key: value for key, value in entry.items() if key != "time"}, sort_keys=True)
 
 
 def _owns(fields: Object, place: Path) -> bool:

@@ -100,6 +100,14 @@ def test_same_fields_at_a_later_time() -> None:
     assert author_of(was, now, edits(was, now)) == Author("kubectl apply", "09:15:00 UTC")
 
 
+def test_own_field_again_has_an_author() -> None:
+    """The API server then writes nothing into managedFields, not even the time."""
+    was, now = changed(by=entry("kubectl", {"f:spec": {"f:replicas": {}}}, subresource="scale"))
+    was["metadata"]["managedFields"] = copy.deepcopy(now["metadata"]["managedFields"])
+    now["spec"]["replicas"] = 0
+    assert author_of(was, now, edits(was, now)) == Author("kubectl scale", "")
+
+
 def test_removal_has_no_author() -> None:
     was, now = changed()
     del app_of(now)["command"]
