@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -84,10 +85,7 @@ class Tree:
         else:
             with self._parent(path) as (folder, name):
                 descriptor = os.open(name, how, dir_fd=folder)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(errno.EINVAL, "not a regular file")
-        return descriptor
+        return _regular(descriptor)
 
     def entries(self, path: bytes) -> Iterator[Step]:
         """What is in a folder, with attributes; a name that is gone again is left out."""
@@ -120,10 +118,7 @@ class Tree:
         how = (flags & _OPENED) | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with self._parent(path) as (folder, name):
             descriptor = os.open(name, how, mode & 0o7777, dir_fd=folder)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(errno.EINVAL, "not a regular file")
-        return descriptor
+        return _regular(descriptor)
 
     def change(self, path: bytes, change: Change) -> None:
         """Set mode, size or times. Where the kernel has no call that does it to a link itself, a link is refused."""
@@ -228,30 +223,23 @@ class Tree:
 def attributes_of(seen: os.stat_result) -> Attributes:
     """As the wire has them."""
     return Attributes(
-        ino=seen.st_ino,
-        dev=seen.st_dev,
-        mode=seen.st_mode,
-        nlink=seen.st_nlink,
-        uid=seen.st_uid,
-        gid=seen.st_gid,
-        size=seen.st_size,
-        rdev=seen.st_rdev,
-        atime=seen.st_atime_ns,
-        mtime=seen.st_mtime_ns,
-        ctime=seen.st_ctime_ns,
-        blocks=seen.st_blocks,
-        blksize=seen.st_blksize,
-    )
+        seen.st_ino, seen.st_dev, seen.st_mode, seen.st_nlink, seen.st_uid, seen.st_gid, seen.st_size, seen.st_rdev,
+        seen.st_atime_ns, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_blocks, seen.st_blksize,
+    )  # fmt: skip
+
+
+def _regular(descriptor: int) -> int:
+    """Let nothing else through: a pipe of the pod would keep a thread waiting, a device is nobody's business."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return descriptor
 
 
 def _time(wanted: int | None, present: int) -> int:
     if wanted is None:
         return present
-    if wanted == NOW:
-        import time  # noqa: PLC0415  needed by those who write, which is few
-
-        return time.time_ns()
-    return wanted
+    return time.time_ns() if wanted == NOW else wanted
 
 
 def _join(at: bytes, target: bytes, rest: list[bytes]) -> list[bytes] | None:

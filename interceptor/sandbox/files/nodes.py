@@ -8,6 +8,7 @@ place (another inode), the name gets a new number, so that nothing cached of the
 from __future__ import annotations
 
 import errno
+import os
 import time
 from dataclasses import dataclass, field
 
@@ -61,7 +62,10 @@ class Nodes:
 
     def get(self, number: int) -> Node:
         """The node of a number that the kernel was told."""
-        return self._by_number[number]
+        node = self._by_number.get(number)
+        if node is None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return node
 
     def learn(self, steps: list[Step]) -> None:
         """Remember what was told, for the questions that follow at once."""
