@@ -199,7 +199,7 @@ class Installation:
             "name": "app", "image": self.image, "imagePullPolicy": "IfNotPresent",
             "command": ["python3", "-m", "http.server", "8080", "--directory", "/tmp"],
             "ports": [{"containerPort": 8080, "name": "http"}],
-            "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+            "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 20},
         }  # fmt: skip
 
     def deployment(
@@ -297,7 +297,14 @@ VOLUMES = [
 
 
 def probe(port: int, **more: Any) -> Object:
-    return {"httpGet": {"path": "/ready", "port": port}, "periodSeconds": 1, "failureThreshold": 1, **more}
+    """A refusal counts at once, a slow answer on a busy machine doesn't."""
+    return {
+        "httpGet": {"path": "/ready", "port": port},
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+        "timeoutSeconds": 20,
+        **more,
+    }
 
 
 def service(name: str, port: int = 80, target: int | str = 8080, app: str = "", **metadata: Any) -> Object:

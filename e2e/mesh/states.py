@@ -121,6 +121,11 @@ class Mesh:
 
         await self.until(so)
 
+    async def all_ready(self) -> bool:
+        """Every pod of the mesh is up: what the test before broke has healed."""
+        listing = await self.cluster.list(PODS, None, label_selector=f"linkerd.io/control-plane-ns={self.control}")
+        return all(_ready(pod) and "deletionTimestamp" not in pod["metadata"] for pod in listing.items)
+
     # --- putting back ---
 
     async def _keep(self, resource: Resource, namespace: str | None, name: str) -> None:
@@ -172,5 +177,6 @@ async def opened(installation: Installation, kubeconfig: str) -> AsyncIterator[M
 
     async with Cluster(load_access(kubeconfig)) as cluster:
         mesh = Mesh(installation, cluster, kubeconfig)
+        await mesh.until(mesh.all_ready)
         async with mesh.undo:
             yield mesh
