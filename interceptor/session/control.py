@@ -88,6 +88,7 @@ class Control:
     def _traffic(self, question: Mapping[str, Any]) -> dict[str, object]:
         """What was counted, by route."""
         hub, window = self._hub, question.get("window")
+        hub.catch_up()
         now = hub.clock()
         counts, seconds = hub.traffic.since(float(window) if window is not None else None, now)
         return {

@@ -118,7 +118,7 @@ class _Session:
             options.hold,
             self._tell_listening,
         )
-        hub = Hub()
+        hub = Hub(call_later=asyncio.get_running_loop().call_later)
         watcher = hub.watcher if is_wanted() else None
         tunnels = Tunnels(
             cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, teller, watcher

@@ -182,6 +182,32 @@ async def test_traffic() -> None:
     assert (answer["connections"], answer["opaque"]) == (2, {"TLS": 1})
 
 
+async def test_small_pieces_wait_a_moment() -> None:
+    loop = asyncio.get_running_loop()
+    hub = Hub(call_later=loop.call_later)
+    connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
+    for _ in range(100):
+        pass_by(connection)
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000
+    pass_by(connection, large)
+    assert sum(counts.success for counts in hub.traffic.total.values()) == 101
+    pass_by(connection)
+    connection.finished()
+    assert sum(counts.success for counts in hub.traffic.total.values()) == 101
+    async with served(hub) as address, connect(address) as link:
+        answer = await link.ask({"do": "traffic"})
+    assert [row[3]["success"] for row in answer["routes"]] == [102]
+
+
+async def test_what_waits_is_read_by_itself() -> None:
+    hub = Hub(call_later=asyncio.get_running_loop().call_later)
+    connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
+    pass_by(connection)
+    async with served(hub) as address:
+        assert (await take(address, {}, hub, 1))[0]["status"] == 200
+    assert sum(counts.success for counts in hub.traffic.total.values()) == 2
+
+
 @pytest.mark.parametrize(
     ("question", "error"),
     [
