@@ -10,6 +10,7 @@ import asyncio
 import errno
 import json
 import os
+import platform
 import signal
 import socket
 import sys
@@ -24,7 +25,7 @@ from interceptor.sandbox.pool import Pool
 from interceptor.sandbox.process import CommandError, see_through
 from interceptor.sandbox.spec import Spec, dumps
 
-START_TIME = 10.0
+START_TIME = 30.0  # seconds; a hundred times what it takes where nothing else runs
 MACHINES = frozenset({"start", "namespaces", "host name", "network", "pod"})  # steps that a machine may forbid or lack
 _ROOT = str(Path(__file__).parents[2])
 _PROGRAM = "import sys; sys.path.append({!r}); from interceptor.sandbox.child import main; main()"
@@ -106,6 +107,8 @@ class Namespace:
 @asynccontextmanager
 async def open_namespace(spec: Spec, on_fuse: OnFuse | None = None) -> AsyncIterator[Namespace]:
     """Make a sandbox; at the end nothing of it is left. Raises SandboxFailed."""
+    if platform.system() != "Linux":
+        raise SandboxFailed("start", f"{platform.system()} has no namespaces")
     control, theirs = _pair()
     pool_ours, pool_theirs = _pair()
     described = os.memfd_create("sandbox", 0)
@@ -122,8 +125,11 @@ async def open_namespace(spec: Spec, on_fuse: OnFuse | None = None) -> AsyncIter
         control.setblocking(False)
         made = Namespace(spec, process, control, Pool(pool_ours))
         try:
-            async with asyncio.timeout(START_TIME):
-                await _until_ready(made, control, on_fuse or _close)
+            try:
+                async with asyncio.timeout(START_TIME):
+                    await _until_ready(made, control, on_fuse or _close)
+            except TimeoutError:
+                raise SandboxFailed("start", f"not up within {START_TIME:.0f} s") from None
             yield made
         finally:
             control.close()  # by which process 1 knows that we are done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 NEW_MOUNTS, NEW_UTS, NEW_USER, NEW_PIDS, NEW_NET = 0x20000, 0x4000000, 0x10000000, 0x20000000, 0x40000000
@@ -18,7 +19,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAV
 )
 MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "i686": 217}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -56,7 +57,10 @@ def unmount(target: str, flags: int = MNT_DETACH) -> None:
 
 def pivot_root(new: str, old: str) -> None:
     """pivot_root(2), which the C library has no function for."""
-    _check(_libc.syscall(_PIVOT_ROOT[os.uname().machine], os.fsencode(new), os.fsencode(old)), new)
+    number = _PIVOT_ROOT.get(os.uname().machine)
+    if number is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), new)
+    _check(_libc.syscall(number, os.fsencode(new), os.fsencode(old)), new)
 
 
 def _check(result: int, path: str | None = None) -> None:
