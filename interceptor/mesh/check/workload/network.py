@@ -93,10 +93,11 @@ def selected(selector: Object, labels: dict[str, str]) -> bool:
 def _admits(policy: Object, direction: str, port: int, subject: Subject) -> bool:
     """Whether any rule lets anybody through to that port."""
     named = {called: number for number, called in declared_ports(subject.template["spec"]) if called}
-    return any(_rule_admits(rule, port, named) for rule in policy["spec"].get(direction) or [])
+    return any(rule_admits(rule, port, named) for rule in policy["spec"].get(direction) or [])
 
 
-def _rule_admits(rule: Object, port: int, named: dict[str, int]) -> bool:
+def rule_admits(rule: Object, port: int, named: dict[str, int]) -> bool:
+    """Whether one rule lets anybody through to a port; `named` are the pod's ports by name."""
     ports = rule.get("ports")
     if not ports:
         return True
