@@ -35,7 +35,7 @@ def test_who_is_wanted(around: str, inside: str, wanted: bool) -> None:
     assert not injection.wanted(None, pod())
 
 
-TOKEN = {"projected": {"sources": [{"serviceAccountToken": {}}]}}
+TOKEN: Object = {"projected": {"sources": [{"serviceAccountToken": {}}]}}
 
 
 @pytest.mark.parametrize(
