@@ -25,7 +25,8 @@ from interceptor.wire.reasons import Reason
 
 MOST_DIALS = 4096  # under way; who comes then is asked to come again, by a packet lost
 ARRIVAL = 5.0  # seconds from our verdict until the connection comes out of the listener: else its program gave up
-_READ = 256 * 1024
+_READ = 16 * 1024
+_AT_ONCE = 64  # packets or connections in one pass of the loop
 _MARKS = {
     Reason.REFUSED: rules.REFUSE,
     Reason.UNREACHABLE: rules.HOST_UNREACHABLE,
@@ -71,14 +72,16 @@ class Outward:
             self._dialled.clear()
 
     def _read_queue(self, dials: asyncio.TaskGroup) -> None:
-        try:
-            data = self._queue.recv(_READ)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:  # packets were lost on the way to us: they come again
-                raise
-            return
+        for _ in range(_AT_ONCE):  # each read gives one packet
+            try:
+                self._take(dials, self._queue.recv(_READ))
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # packets were lost on the way to us: they come again
+                    raise
+
+    def _take(self, dials: asyncio.TaskGroup, data: bytes) -> None:
         for packet in nfqueue.packets(data):
             pair = packet.pair
             if pair in self._dialled:
@@ -110,10 +113,14 @@ class Outward:
         return await self._dialer.dial(address, port)
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            sock, peer = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
+        for _ in range(_AT_ONCE):
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            self._attach(sock, peer)
+
+    def _attach(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         dialled = self._dialled.pop(Pair(peer[:2], sock.getsockname()[:2]), None)
         if dialled is None:  # it knocked at our listener itself, or was too late
             reset(sock)

@@ -10,6 +10,8 @@ import pytest
 
 from tests.sandbox.world import report
 
+pytestmark = pytest.mark.slow  # an agent and a sandbox each
+
 SEND = """
 import json, socket, sys
 host, port = sys.argv[1], int(sys.argv[2])
@@ -24,8 +26,6 @@ print(json.dumps(said))
 """
 REFUSED = """
 import json, socket, sys, time
-
-pytestmark = pytest.mark.slow  # an agent and a sandbox each
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     sock.settimeout(5)
     sock.connect((sys.argv[1], int(sys.argv[2])))

@@ -11,6 +11,8 @@ import pytest
 from interceptor.wire.reasons import Reason
 from tests.sandbox.world import ADDRESSES, OWN_PORT, TELLING, report, run
 
+pytestmark = pytest.mark.slow  # an agent and a sandbox each
+
 CONNECT = """
 import json, select, socket, sys
 def blocking(host, port):
@@ -41,8 +43,8 @@ print(json.dumps(said))
 
 @pytest.fixture
 def echo() -> Iterator[int]:
-    """A server on this machine's loopback that sends back what it got once the caller has ended; its port."""
-    server = socket.create_server(("127.0.0.1", 0))
+    """A server on this machine's loopbacks that sends back what it got once the caller has ended; its port."""
+    server = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
 
     def serve() -> None:
         while True:
@@ -84,7 +86,8 @@ def test_time_out_is_the_kernels() -> None:
 
 def test_loopback_is_the_pods(echo: int) -> None:
     """A sidecar listens on the pod's loopback; half-close goes both ways."""
-    assert report(TALK, json.dumps([("127.0.0.1", echo)])) == [[200000, "127.0.0.1", "127.0.0.1"]]
+    places = [("127.0.0.1", echo), ("::1", echo)]
+    assert report(TALK, json.dumps(places)) == [[200000, host, host] for host, _ in places]
 
 
 def test_own_listener_comes_first(echo: int) -> None:
@@ -102,8 +105,6 @@ def test_chosen_port_is_the_machines(echo: int) -> None:
 def test_many_at_once(echo: int) -> None:
     script = """
 import asyncio, sys
-
-pytestmark = pytest.mark.slow  # an agent and a sandbox each
 async def one():
     reader, writer = await asyncio.open_connection("127.0.0.1", int(sys.argv[1]))
     writer.write(b"hello"); writer.write_eof()

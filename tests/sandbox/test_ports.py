@@ -2,12 +2,14 @@
 
 import socket
 
+import pytest
+
 from tests.sandbox.world import PUBLISHED, start
+
+pytestmark = pytest.mark.slow  # an agent and a sandbox each
 
 LISTEN = """
 import socket, sys
-
-pytestmark = pytest.mark.slow  # an agent and a sandbox each
 family, host, port = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 with socket.create_server((host, port), family=family) as server:
     for _ in range(2):
