@@ -41,7 +41,7 @@ def missing_volume(scene: Scene) -> Iterator[None]:
     scene.kubectl.apply(FILES)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_undone_with_the_clusters_words(scene: Scene) -> None:
     pod: Object = {"volumes": [{"name": "files", "configMap": {"name": "files"}}]}
     app = scene.container(volumeMounts=[{"name": "files", "mountPath": "/files"}])

@@ -136,11 +136,12 @@ def followed(plan: Plan, now: Object, places: list[Path], author: Author) -> lis
     if ("spec", "replicas") in places:
         replicas = int(now["spec"].get("replicas", 1))
         details["replicas"] = replicas
+        by = f" by {author}" if author.program else ""  # the API server doesn't always keep who used `scale`
         if replicas == 0:
-            waiting = f"{title} is scaled to 0 by {author}{at}: no pod to serve for"
+            waiting = f"{title} is scaled to 0{by}{at}: no pod to serve for"
             told.append(Event("waiting", waiting, details=details))
         else:
-            told.append(Event("note", f"{title} is scaled to {replicas} by {author}{at}", details=details))
+            told.append(Event("note", f"{title} is scaled to {replicas}{by}{at}", details=details))
     if ("spec", "paused") in places and now["spec"].get("paused"):
         paused = f"{author} paused {title}{at}: its pods stay as they are, also at the end, until it is resumed"
         told.append(Event("note", paused, details=details))
