@@ -37,6 +37,7 @@ async def test_their_change_stays(orders: Scene) -> None:
         await orders.patch([{"op": "replace", "path": "/spec/template/spec/containers/0/command", "value": command}])
         await running.ended()
     assert running.error is not None
+    assert running.heard.texts("ending") == [running.error.message]  # told at once, and again as the last line
     assert "somebody changed" in running.error.message
     assert "that stays" in running.error.message
     (text,) = running.heard.texts("restored")
@@ -130,7 +131,7 @@ async def test_taken_lease_ends_it(orders: Scene) -> None:
         await orders.api.ok("PATCH", path, {"spec": {"holderIdentity": "eve@desk/other"}}, kind=MERGE)
         await running.ended()
     assert running.error is not None
-    assert "taken by somebody else" in running.error.message
+    assert running.error.message == "eve@desk took deploy/orders over"
     await orders.expect_unchanged()
 
 
