@@ -14,7 +14,11 @@ from typing import Any, Protocol
 
 from interceptor.kube.config import ClusterEntry, UserEntry, pem, read_text
 from interceptor.kube.errors import ApiError, KubeconfigError, Unauthorized
-from interceptor.kube.execplugin import ExecPlugin
+from interceptor.kube.execplugin import Answer, ExecPlugin
+
+# An answer is used so many seconds whatever it says of its end: with a clock that is an hour off it had ended before it
+# came, and the plugin would run for each request. One that has ended indeed is refused, and then replaced.
+LEAST_USE = 10.0
 
 
 @dataclass(frozen=True)
@@ -80,34 +84,57 @@ class TokenFile:
 
 
 class Plugin:
-    """An exec plugin's answer, kept until it expires or is refused; one run at a time whoever asks."""
+    """An exec plugin's answer, kept until it ends or is refused; one run at a time whoever asks.
+
+    A run outlives the request that began it: one with little patience (a Lease's renewal has 3 s) would else cut each
+    run short, and a plugin that takes longer would never come to its end. Shortly before the answer ends the next one is
+    fetched beside the requests, which go on with the one they have.
+    """
 
     def __init__(self, plugin: ExecPlugin, certificate: Credential) -> None:
         self._plugin = plugin
         self._fallback = certificate
         self._credential: Credential | None = None
         self._expires = 0.0
-        self._lock = asyncio.Lock()
+        self._got_at = 0.0
+        self.least_use = LEAST_USE
+        self._running: asyncio.Task[Answer] | None = None
 
     async def current(self) -> Credential:
         """Run the plugin if there is no answer that still holds."""
-        async with self._lock:
-            if self._credential is None or self._plugin.expired(self._expires):
-                await self._run()
-            assert self._credential is not None
-            return self._credential
+        if self._credential is None:
+            return await self._next()
+        if self._plugin.expired(self._expires) and time.monotonic() - self._got_at >= self.least_use:
+            if time.time() >= self._expires:
+                return await self._next()
+            self._run()
+        return self._credential
 
     async def renew(self, refused: Credential) -> Credential:
         """Run the plugin again, unless someone else just did."""
-        async with self._lock:
-            if self._credential is None or self._credential == refused:
-                await self._run()
-            assert self._credential is not None
-            return self._credential
+        if self._credential is None or self._credential == refused:
+            return await self._next()
+        return self._credential
 
-    async def _run(self) -> None:
-        answer = await self._plugin.run()
-        self._expires = answer.expires
+    async def _next(self) -> Credential:
+        await asyncio.shield(self._run())
+        assert self._credential is not None
+        return self._credential
+
+    def _run(self) -> asyncio.Task[Answer]:
+        if self._running is None:
+            # Owned by no task group: whichever request began it may be over first. At most one; it ends by itself, and
+            # asyncio's runner ends it with the program.
+            self._running = asyncio.get_running_loop().create_task(self._plugin.run(), name="run the exec plugin")
+            self._running.add_done_callback(self._ran)
+        return self._running
+
+    def _ran(self, run: asyncio.Task[Answer]) -> None:
+        self._running = None
+        if run.cancelled() or run.exception() is not None:
+            return  # told to whoever waits; who doesn't, asks again when the answer has ended
+        answer = run.result()
+        self._expires, self._got_at = answer.expires, time.monotonic()
         self._credential = Credential(
             f"Bearer {answer.token}" if answer.token else "",
             answer.certificate or self._fallback.certificate,

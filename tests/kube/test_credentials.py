@@ -10,7 +10,7 @@ import pytest
 
 from interceptor.kube import KubeconfigError, Unauthorized
 from interceptor.kube.config import ClusterEntry, UserEntry
-from interceptor.kube.credentials import Credential, Source, explained, source_for
+from interceptor.kube.credentials import Credential, Plugin, Source, explained, source_for
 from interceptor.kube.errors import Call
 from tests.certificates import Authority
 from tests.kube.plugins import certificate_answer, exec_user, plugin, runs
@@ -72,10 +72,47 @@ async def test_refused_plugin_answer_is_renewed_once(tmp_path: Path) -> None:
     assert runs(tmp_path) == 2
 
 
+def plugged_in(folder: Path, body: str) -> Plugin:
+    """One whose answers may be replaced as soon as they have ended."""
+    found = source(exec_user(plugin(folder, body)))
+    assert isinstance(found, Plugin)
+    found.least_use = 0.0
+    return found
+
+
 async def test_expired_plugin_answer_is_renewed(tmp_path: Path) -> None:
-    body = "answer(token=str(runs), expirationTimestamp='2000-01-01T00:00:00Z')"
-    plugged = source(exec_user(plugin(tmp_path, body)))
+    plugged = plugged_in(tmp_path, "answer(token=str(runs), expirationTimestamp='2000-01-01T00:00:00Z')")
     assert [(await plugged.current()).authorization for _ in range(2)] == ["Bearer 1", "Bearer 2"]
+
+
+async def test_wrong_clock_runs_plugin_once(tmp_path: Path) -> None:
+    """What has ended before it came is used all the same, until the server refuses it."""
+    plugged = plugged_in(tmp_path, "answer(token=str(runs), expirationTimestamp='2000-01-01T00:00:00Z')")
+    plugged.least_use = 10.0
+    assert [(await plugged.current()).authorization for _ in range(2)] == ["Bearer 1", "Bearer 1"]
+    assert (await plugged.renew(Credential("Bearer 1"))).authorization == "Bearer 2"
+
+
+async def test_next_answer_is_fetched_ahead(tmp_path: Path) -> None:
+    """Nobody waits for it while the one before still holds."""
+    soon = "time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + 8))"
+    ends = f"{{'expirationTimestamp': {soon}}} if runs == 1 else {{}}"
+    plugged = plugged_in(tmp_path, f"time.sleep(0.3); answer(token=str(runs), **({ends}))")
+    assert (await plugged.current()).authorization == "Bearer 1"
+    async with asyncio.timeout(5):
+        assert (await plugged.current()).authorization == "Bearer 1"
+        while (await plugged.current()).authorization == "Bearer 1":  # noqa: ASYNC110  a process ends
+            await asyncio.sleep(0.05)
+    assert runs(tmp_path) == 2
+
+
+async def test_impatient_request_cuts_no_run_short(tmp_path: Path) -> None:
+    plugged = plugged_in(tmp_path, "time.sleep(0.5); answer(token=str(runs))")
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(plugged.current(), 0.1)
+    assert (await plugged.current()).authorization == "Bearer 1"
+    assert runs(tmp_path) == 1
 
 
 async def test_plugin_certificates_are_used(tmp_path: Path, authority: Authority) -> None:
