@@ -45,14 +45,16 @@ class Size:
     memory: int
     files: int
     tasks: int
+    objects: int
 
     @classmethod
     def now(cls) -> "Size":
         gc.collect()
         status = Path("/proc/self/status").read_text()
         return cls(
-            int(status.split("VmRSS:")[1].split()[0]), len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
-        )
+            int(status.split("VmRSS:")[1].split()[0]), len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()),
+            len(gc.get_objects()),
+        )  # fmt: skip
 
 
 async def cycle(options: InterceptOptions) -> None:
@@ -90,8 +92,12 @@ def test_cycles_leave_nothing(scene: Scene) -> None:
     )
     assert last.files <= first.files, sizes
     assert last.tasks == first.tasks == 1, sizes
+    assert last.objects < first.objects * 1.02, sizes
     assert last.memory - first.memory < MEMORY, sizes
 
 
 def least(sizes: list[Size]) -> Size:
-    return Size(min(s.memory for s in sizes), min(s.files for s in sizes), min(s.tasks for s in sizes))
+    return Size(
+        min(s.memory for s in sizes), min(s.files for s in sizes), min(s.tasks for s in sizes),
+        min(s.objects for s in sizes),
+    )  # fmt: skip
