@@ -28,8 +28,8 @@ AT_ONCE = 6
 # Twice that where several of everything happen at once on two processors.
 TEMPLATE_WITHIN = 10.0
 CLEAN_WITHIN = 25.0
-# Killed between the pushed deadline and the swap, or so that nobody is left who ran the agent: the session object alone
-# removes what is left, when its deadline is over.
+# Killed between the pushed deadline and the swap: nobody runs the agent, so the session object alone removes what is left,
+# when its deadline is over. These requests may fall into that time, and begin first.
 WINDOW_WITHIN = 90.0
 WINDOW = ("POST secrets", "PATCH jobs", "GET deployments", "PATCH deployments")
 READS = ("GET ", "POST selfsubjectaccessreviews", "POST serviceaccounts/token")
@@ -144,6 +144,7 @@ def die(corner: Corner, shot: Shot) -> Outcome:
             return outcome
         killed = corner.gate.fired_at
         assert intercept.wait(10) == -signal.SIGKILL
+    swapped = corner.swapped()
     while until(not corner.swapped(), killed, 60):
         pass
     outcome.template = time.time() - killed
@@ -162,7 +163,7 @@ def die(corner: Corner, shot: Shot) -> Outcome:
         outcome.trouble = f"left behind:\n{told}"
     elif outcome.template > TEMPLATE_WITHIN:
         outcome.trouble = "the template was restored too late"
-    elif outcome.clean > (WINDOW_WITHIN if in_window(shot) else CLEAN_WITHIN):
+    elif outcome.clean > (CLEAN_WITHIN if swapped or shot.request.startswith("stop: ") else WINDOW_WITHIN):
         outcome.trouble = "the session's objects stayed too long"
     return outcome
 
