@@ -11,6 +11,8 @@ from e2e.intercept import Intercept
 from e2e.kubectl import Object
 from e2e.scene import Scene
 
+pytestmark = pytest.mark.timeout(300)  # their own bounds come first, also on a busy machine
+
 # Runs in the pod and in the sandbox; prints what a program can see of the folders named.
 PROBE = """
 import hashlib, json, os, socket, ssl, stat, sys, urllib.request
@@ -103,7 +105,7 @@ def deploy(scene: Scene) -> None:
 
 
 def report(running: Intercept) -> Object:
-    line = running.wait_line(lambda line: line.text.startswith("REPORT "), 60, "report")
+    line = running.wait_line(lambda line: line.text.startswith("REPORT "), 100, "report")
     found: Object = json.loads(line.text.removeprefix("REPORT "))
     return found
 
@@ -159,8 +161,8 @@ def test_volumes_are_copied_without_fuse(scene: Scene) -> None:
             scene, "run", "-n", scene.namespace, "-o", "json", "deploy/echo", "--sandbox", "proxy",
             "--", developer.python(), "-c", show,
         )  # fmt: skip
-        line = running.wait_line(lambda line: line.text.startswith("ROOT "), 60, "folder")
-        assert running.wait(30) == 0
+        line = running.wait_line(lambda line: line.text.startswith("ROOT "), 100, "folder")
+        assert running.wait(60) == 0
     _, root, colour, mode = line.text.split()
     assert (colour, mode) == ("blue", "0o100400")
     assert any(root in event["text"] for event in running.events if event.name == "note")

@@ -3,10 +3,14 @@
 import signal
 import time
 
+import pytest
+
 from e2e import developer, manifests
 from e2e.scene import Scene
 
-GONE_WITHIN = 60.0  # seconds from a killed client: half a minute of deadline, and the cluster's own controllers
+pytestmark = pytest.mark.timeout(300)  # their own bounds come first, also on a busy machine
+
+GONE_WITHIN = 90.0  # seconds from a killed client: half a minute of deadline, and the cluster's own controllers
 ASK = "import os, urllib.request; print('GOT', urllib.request.urlopen('http://echo', timeout=20).read().decode()[:20])"
 
 
@@ -24,11 +28,11 @@ def test_workload_is_untouched(scene: Scene) -> None:
             scene, "run", "-n", scene.namespace, "-o", "json", "deploy/echo", "--sandbox", "namespace",
             "--", developer.python(), "-c", f"{ASK}; import sys, time; sys.stdout.flush(); time.sleep(4); sys.exit(7)",
         )  # fmt: skip
-        running.wait_line(lambda line: line.text.startswith("GOT "), 60, "answer")
+        running.wait_line(lambda line: line.text.startswith("GOT "), 100, "answer")
         assert endpoints(scene) == before
         assert len(scene.kubectl.pods()) == 1
         assert scene.kubectl.json("get", "deployment/echo")["status"]["replicas"] == 1
-        assert running.wait(30) == 7
+        assert running.wait(60) == 7
 
 
 def test_killed_client_leaves_nothing(scene: Scene) -> None:
@@ -38,7 +42,7 @@ def test_killed_client_leaves_nothing(scene: Scene) -> None:
         scene, "run", "-n", scene.namespace, "-o", "json", "deploy/echo", "--", developer.python(), "-c",
         "import time; print('UP', flush=True); time.sleep(120)",
     )  # fmt: skip
-    running.wait_line(lambda line: line.text == "UP", 60, "start")
+    running.wait_line(lambda line: line.text == "UP", 100, "start")
     running.send(signal.SIGKILL)
     killed = time.monotonic()
     scene.expect_same(before, within=GONE_WITHIN)
@@ -60,5 +64,5 @@ def test_image_without_python_works(scene: Scene) -> None:
             "--", developer.python(), "-c",
             "import os; print('ENV', os.environ['COLOUR'], os.environ['MORE'], 'KUBERNETES_PORT' in os.environ)",
         )  # fmt: skip
-        running.wait_line(lambda line: line.text == "ENV blue one False", 60, "environment")
-        assert running.wait(30) == 0
+        running.wait_line(lambda line: line.text == "ENV blue one False", 100, "environment")
+        assert running.wait(60) == 0
