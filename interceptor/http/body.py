@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from interceptor.http.exchange import MOST_HEAD, Unreadable
+from interceptor.http.exchange import MOST_HEAD, Data, Unreadable
 
 MOST_LINE = 4096  # of a chunk's size line with its extensions
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
-Keep = Callable[[memoryview], None]
+Keep = Callable[[Data], None]
 
 
 class Body:
@@ -26,7 +26,7 @@ class Body:
         self.doubts: list[str] = []
         self.trailers = b""
 
-    def feed(self, data: memoryview, start: int) -> int:
+    def feed(self, data: Data, start: int) -> int:
         """Take what belongs to the body from `data`; returns where it ends."""
         end = len(data)
         if self.left is not None:
@@ -50,7 +50,7 @@ class ChunkedBody(Body):
         self._after = False  # the line end after a chunk is due
         self._last = False  # the chunk of size 0 was seen: trailers
 
-    def feed(self, data: memoryview, start: int) -> int:
+    def feed(self, data: Data, start: int) -> int:
         """See Body."""
         size = len(data)
         while start < size and not self.done:
@@ -66,7 +66,7 @@ class ChunkedBody(Body):
                 start = self._read_line(data, start)
         return start
 
-    def _read_line(self, data: memoryview, start: int) -> int:
+    def _read_line(self, data: Data, start: int) -> int:
         before = len(self._line)
         text = self._line + bytes(data[start : start + MOST_LINE])
         end = text.find(b"\n", before)

@@ -6,6 +6,7 @@ import re
 from typing import Protocol
 
 Pairs = list[tuple[str, str]]
+Data = memoryview | bytes  # a piece of what passes
 
 MOST_HEAD = 64 * 1024  # bytes of one head: nginx takes 32 KiB, Envoy 60 KiB, Node 16 KiB
 MOST_WAITING = 1000  # requests of one HTTP/1 connection without an answer

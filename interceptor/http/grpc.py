@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from interceptor.http.exchange import Data
+
 PREFIX = 5  # compressed or not, then four bytes of length
 
 
@@ -15,7 +17,7 @@ class MessageCounter:
         self._prefix = b""
         self._left = 0
 
-    def feed(self, data: memoryview) -> None:
+    def feed(self, data: Data) -> None:
         """Take the next bytes of the body."""
         start, size = 0, len(data)
         while start < size:

@@ -7,6 +7,7 @@ requests a connection costs nothing but this object.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from interceptor.http.body import Body, ChunkedBody
 from interceptor.http.exchange import (
@@ -15,13 +16,20 @@ from interceptor.http.exchange import (
     MOST_HEAD,
     MOST_WAITING,
     SERVER,
+    Data,
     Exchange,
     Listener,
     Unreadable,
 )
-from interceptor.http.head import REQUEST, RESPONSE, VERSIONS, Fields, read_fields
+from interceptor.http.head import LONGEST_REMEMBERED, REQUEST, RESPONSE, VERSIONS, Fields, read_fields
 from interceptor.http.keep import Keeper
 from interceptor.http.scan import check_answer, check_beginning, find_request, find_response
+
+# Whole heads that came before, to the letter: many callers send the same again and again.
+_requests: dict[bytes, tuple[str, str, str, Fields]] = {}
+_responses: dict[bytes, tuple[str, int, str, Fields]] = {}
+MOST_REMEMBERED = 256
+Head = TypeVar("Head")
 
 
 class Http1:
@@ -65,7 +73,7 @@ class Http1:
 
     # --- requests ------------------------------------------------------------------------------------------------
 
-    def requested(self, data: memoryview, now: float) -> None:
+    def requested(self, data: Data, now: float) -> None:
         """Bytes from the caller."""
         if self._tunnel is not None:
             self._tunnel.request_size += len(data)
@@ -81,16 +89,22 @@ class Http1:
                 continue
             if not self._held and self._paused is None:
                 self._asked_at = now
+                known = _requests.get(data) if not start and type(data) is bytes else None
+                if known is not None:
+                    self._begin(*known, (), now)
+                    return
                 match = REQUEST.match(data, start)  # nearly always; it copies nothing but what it found
                 if match is not None:
                     method, target, version, raw = match.groups()
                     start = match.end()
-                    fields = read_fields(raw, True)
-                    self._begin(method.decode("ascii"), target.decode("latin-1"), VERSIONS[version], fields, (), now)
+                    head = method.decode("ascii"), target.decode("latin-1"), VERSIONS[version], read_fields(raw, True)
+                    if start == size and size <= LONGEST_REMEMBERED and type(data) is bytes:
+                        _remember(_requests, data, head)
+                    self._begin(*head, (), now)
                     continue
             start = self._find_request(data, start, now)
 
-    def _find_request(self, data: memoryview, start: int, now: float) -> int:
+    def _find_request(self, data: Data, start: int, now: float) -> int:
         """A head that is in pieces, or not strict."""
         if self._paused is not None:
             if len(self._held) + len(data) - start > MOST_HEAD:
@@ -161,7 +175,7 @@ class Http1:
 
     # --- responses -----------------------------------------------------------------------------------------------
 
-    def responded(self, data: memoryview, now: float) -> None:
+    def responded(self, data: Data, now: float) -> None:
         """Bytes from the server."""
         if self._tunnel is not None:
             self._tunnel.response_size += len(data)
@@ -176,12 +190,19 @@ class Http1:
                 if body.done:
                     self._response_whole(body, now)
                 continue
-            match = None if self._response_held else RESPONSE.match(data, start)
-            if match is not None:
+            end = data.find(b"\r\n\r\n", start) + 4 if type(data) is bytes and not self._response_held else 0
+            known = _responses.get(data[start:end]) if end > 4 else None  # type: ignore[arg-type]  # bytes
+            match = None if known is not None or self._response_held else RESPONSE.match(data, start)
+            if known is not None:
+                start = end
+                switches = self._answer(*known, now)
+            elif match is not None:
                 version, code, reason, raw = match.groups()
+                answer = VERSIONS[version], int(code), (reason or b"").decode("latin-1"), read_fields(raw, True)
+                if end == match.end() and end - start <= LONGEST_REMEMBERED:
+                    _remember(_responses, bytes(data[start:end]), answer)
                 start = match.end()
-                status, text = int(code), reason.decode("latin-1") if reason else ""
-                switches = self._answer(VERSIONS[version], status, text, read_fields(raw, True), now)
+                switches = self._answer(*answer, now)
             else:
                 response, end = find_response(self._response_held, data, start)
                 if response is None:
@@ -284,7 +305,7 @@ class Http1:
             self._response = None
             self._end(exchange, now)
 
-    def _switch(self, rest: memoryview) -> None:
+    def _switch(self, rest: Data) -> None:
         exchange = self._waiting.pop(0)
         held, self._held = self._held, b""
         self._response = self._paused = None
@@ -334,6 +355,12 @@ class Http1:
     def _end(self, exchange: Exchange, now: float) -> None:
         exchange.ended = now
         self._listener.ended(exchange)
+
+
+def _remember(heads: dict[bytes, Head], head: bytes, read: Head) -> None:
+    if len(heads) >= MOST_REMEMBERED:
+        heads.clear()
+    heads[head] = read
 
 
 def _absolute(exchange: Exchange) -> list[str]:

@@ -12,6 +12,7 @@ from interceptor.http.exchange import (
     MOST_HEAD,
     MOST_STREAMS,
     SERVER,
+    Data,
     Exchange,
     Listener,
     Pairs,
@@ -73,17 +74,17 @@ class Http2:
             self._streams[1] = Stream(upgraded)
             self._newest = 1
 
-    def requested(self, data: memoryview, now: float) -> None:
+    def requested(self, data: Data, now: float) -> None:
         """Bytes from the caller."""
         self._feed(self._requests, data, now)
 
-    def responded(self, data: memoryview, now: float) -> None:
+    def responded(self, data: Data, now: float) -> None:
         """Bytes from the server."""
         self._feed(self._answers, data, now)
 
     # --- frames --------------------------------------------------------------------------------------------------
 
-    def _feed(self, side: Side, data: memoryview, now: float) -> None:
+    def _feed(self, side: Side, data: Data, now: float) -> None:
         start, size = 0, len(data)
         while start < size:
             if side.left:
@@ -232,7 +233,7 @@ class Http2:
         side.data = self._streams.get(number)
         side.ends = number if frame[4] & END_STREAM else 0
 
-    def _count(self, side: Side, data: memoryview) -> None:
+    def _count(self, side: Side, data: Data) -> None:
         stream = side.data
         assert stream is not None
         if side.left < side.padding:  # some of it is padding
@@ -306,7 +307,7 @@ class Http2:
             self._over(number, stream, now)
 
 
-def _fill(frame: bytes, data: memoryview, start: int, size: int) -> tuple[int, bytes]:
+def _fill(frame: bytes, data: Data, start: int, size: int) -> tuple[int, bytes]:
     """Bring `frame` up to `size` from `data`, as far as it goes."""
     missing = size - len(frame)
     if missing <= 0:

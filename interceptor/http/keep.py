@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from interceptor.http.exchange import Data
+
 
 class Keeper:
     """Called with each piece; keeps at most so much."""
@@ -11,7 +13,7 @@ class Keeper:
     def __init__(self, kept: bytearray, most: int) -> None:
         self._kept, self._most = kept, most
 
-    def __call__(self, data: memoryview) -> None:
+    def __call__(self, data: Data) -> None:
         """Keep what there is room for."""
         room = self._most - len(self._kept)
         if room > 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from interceptor.http.exchange import MOST_HEAD, Unreadable
+from interceptor.http.exchange import MOST_HEAD, Data, Unreadable
 from interceptor.http.head import REQUEST, RESPONSE, VERSIONS, request_line, status_line
 
 TLS_HANDSHAKE = 0x16  # the first byte of a TLS connection
@@ -17,7 +17,7 @@ Response = tuple[str, int, str, bytes, bool]
 """Version, status, reason, fields, whether these are strict."""
 
 
-def find_request(held: bytes, data: memoryview, start: int) -> tuple[Request | None, int]:
+def find_request(held: bytes, data: Data, start: int) -> tuple[Request | None, int]:
     """The request's head that `held` and `data` from `start` begin with, and where in `data` it ends.
 
     None while it is incomplete; also for blank lines alone, which end before the data does. Raises Unreadable.
@@ -34,7 +34,7 @@ def find_request(held: bytes, data: memoryview, start: int) -> tuple[Request | N
     return (name, text, protocol, raw, False, doubts), end
 
 
-def find_response(held: bytes, data: memoryview, start: int) -> tuple[Response | None, int]:
+def find_response(held: bytes, data: Data, start: int) -> tuple[Response | None, int]:
     """The same for a response's head."""
     head, end = _find_head(held, data, start)
     if head is None:
@@ -65,7 +65,7 @@ def check_answer(held: bytes) -> None:
         raise Unreadable("an answer that is not HTTP/1")
 
 
-def _find_head(held: bytes, data: memoryview, start: int) -> tuple[bytes | None, int]:
+def _find_head(held: bytes, data: Data, start: int) -> tuple[bytes | None, int]:
     """The head that `held` and `data` from `start` begin with, and where in `data` it ends; None while incomplete.
 
     A bare LF ends lines for most parsers, so whichever blank line comes first ends the head.

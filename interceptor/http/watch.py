@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 
-from interceptor.http.exchange import Listener, Unreadable
+from interceptor.http.exchange import Data, Listener, Unreadable
 from interceptor.http.http1 import Http1
 from interceptor.http.http2 import PREFACE, Http2
 
@@ -35,7 +35,7 @@ class Watch:
         self.request_bytes = 0
         self.response_bytes = 0
 
-    def requested(self, data: memoryview, now: float) -> None:
+    def requested(self, data: Data, now: float) -> None:
         """Bytes from the caller, at least one."""
         self.request_bytes += len(data)
         parser = self._parser
@@ -49,7 +49,7 @@ class Watch:
         except Exception as error:  # whatever it is, the bytes go on
             self._give_up(error, now)
 
-    def responded(self, data: memoryview, now: float) -> None:
+    def responded(self, data: Data, now: float) -> None:
         """Bytes from the server, at least one."""
         self.response_bytes += len(data)
         parser = self._parser
@@ -78,7 +78,7 @@ class Watch:
             parser, self._parser = self._parser, None
             parser.cut(now)
 
-    def _begin(self, data: memoryview, now: float) -> None:
+    def _begin(self, data: Data, now: float) -> None:
         """Tell HTTP/2 with prior knowledge from HTTP/1 by its preface."""
         assert self._parser is not None
         if not data:

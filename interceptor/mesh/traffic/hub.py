@@ -82,7 +82,7 @@ class Hub:
         """Who watches the tunnel to a pod."""
         return PodWatcher(self, pod)
 
-    def passed(self, read: Callable[[memoryview, float], None], data: memoryview) -> None:
+    def passed(self, read: Callable[[memoryview | bytes, float], None], data: memoryview) -> None:
         """A piece of a connection has passed: have it read, now or soon."""
         aside = self._aside
         if self._call_later is None or len(data) > SMALL:
@@ -110,13 +110,11 @@ class Hub:
             if data is None:
                 read(now)
             else:
-                read(memoryview(data), now)
+                read(data, now)
 
-    def begun(self, exchange: Exchange, where: Observed) -> None:
-        """A request has begun."""
-        self.under_way[exchange] = where
-        for tap in self.taps:
-            exchange.keep = max(exchange.keep, tap.bodies)
+    def keep_bodies(self, exchange: Exchange) -> None:
+        """Ask for as much of its bodies as any tap wants."""
+        exchange.keep = max(tap.bodies for tap in self.taps)
 
     def ended(self, exchange: Exchange, where: Observed) -> None:
         """An exchange is over."""
@@ -215,7 +213,10 @@ class Observed:
 
     def begun(self, exchange: Exchange) -> None:
         """See `http.exchange.Listener`."""
-        self._hub.begun(exchange, self)
+        hub = self._hub
+        hub.under_way[exchange] = self
+        if hub.taps:
+            hub.keep_bodies(exchange)
 
     def answered(self, exchange: Exchange) -> None:
         """See `http.exchange.Listener`."""
