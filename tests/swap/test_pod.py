@@ -111,7 +111,10 @@ def test_damaged_memory_is_told(damaged: str) -> None:
 
 def test_somebodys_note_outlives_a_plugins() -> None:
     """An annotation that a plugin writes too stays if a person gave it."""
-    pod: Workload = {"metadata": {"name": "solo", "annotations": {"net": "eth0"}}, "spec": {"containers": [{"name": "app"}]}}
+    pod: Workload = {
+        "metadata": {"name": "solo", "annotations": {"net": "eth0"}},
+        "spec": {"containers": [{"name": "app"}]},
+    }
     fields: dict[str, Any] = {"f:metadata": {"f:annotations": {"f:net": {}}}}
     pod["metadata"]["managedFields"] = [{"fieldsV1": fields}, {"subresource": "status", "fieldsV1": fields}]
     assert given(pod)["metadata"]["annotations"] == {"net": "eth0"}
