@@ -56,7 +56,9 @@ def test_services_answer_by_name(scene: Scene) -> None:
     ))  # fmt: skip
     names = {shape.format(app, scene.namespace): app for app in apps for shape in NAMES}
     with scene.unchanged():
-        intercept = scene.intercept("deploy/echo", "--", sys.executable, "-c", ASK, json.dumps(list(names)))
+        intercept = scene.intercept(
+            "deploy/echo", "--sandbox", "proxy", "--", sys.executable, "-c", ASK, json.dumps(list(names))
+        )
         shown = intercept.wait_line(lambda line: line.text.startswith("SEEN "), 90, "what the services said")
         assert intercept.wait(40) == 0
     seen = json.loads(shown.text.removeprefix("SEEN "))

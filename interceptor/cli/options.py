@@ -153,7 +153,7 @@ def home_options(command: Decorated) -> Decorated:
             help="Let COMMAND reach this place of the machine: a port of its loopback, or one beyond. Several allowed.",
         ),
         click.option(
-            "--sandbox", type=click.Choice(["auto", "namespace", "proxy"]), default="proxy", show_default=True,
+            "--sandbox", type=click.Choice(["auto", "namespace", "proxy"]), default="auto", show_default=True,
             help="Where COMMAND runs: in namespaces of its own, where its network is the pod's (Linux), or here, with "
             "variables that name a proxy; auto takes the first where it can be had.",
         ),

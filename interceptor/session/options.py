@@ -20,7 +20,7 @@ class Access:
 class HomeOptions:
     """Where COMMAND lives. `local` as typed: "5432", "db.lan:5432"."""
 
-    mode: Literal["auto", "namespace", "proxy"] = "proxy"
+    mode: Literal["auto", "namespace", "proxy"] = "auto"
     local: tuple[str, ...] = ()
     local_net: bool = False
     mounts: tuple[str, ...] = ()  # none, rw, PATH, PATH:LOCAL
