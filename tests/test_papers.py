@@ -25,7 +25,9 @@ def test_readme_names_every_option() -> None:
 
 
 def test_readme_names_no_other_option() -> None:
-    usage = re.search(r"interceptor intercept TARGET.*?\n    interceptor ", README.partition("## Using it")[2], re.DOTALL)
+    usage = re.search(
+        r"interceptor intercept TARGET.*?\n    interceptor ", README.partition("## Using it")[2], re.DOTALL
+    )
     assert usage is not None
     known = {opt for param in intercept.params for opt in param.opts} | {"--"}
     assert set(re.findall(r"(?<![\w-])--?[a-z-]*", usage[0])) <= known

@@ -29,7 +29,8 @@ class Observed:
             routes.append(
                 Route(
                     name, authority, "path", counts.success, counts.failure, p50=p50, p95=p95, p99=p99,
-                    request_bytes=counts.request_bytes, response_bytes=counts.response_bytes, statuses=dict(value["statuses"]),
+                    request_bytes=counts.request_bytes, response_bytes=counts.response_bytes,
+                    statuses=dict(value["statuses"]),
                 )
             )  # fmt: skip
         opaque = sum(answer["opaque"].values())
