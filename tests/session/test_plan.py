@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import socket
 from typing import Any
 
@@ -11,11 +10,14 @@ import pytest
 from interceptor.errors import InterceptorError
 from interceptor.session.environment import environment_of
 from interceptor.session.localside import addresses_of
-from interceptor.session.others import _taken
+from interceptor.session.others import followed, taken
 from interceptor.session.plan import PUBLIC_IMAGE, Plan, choose_agent, details_of, dry_run, holder
 from interceptor.session.pods import Pod
-from interceptor.swap import SESSION_ANNOTATION, SwapPlan, swap
+from interceptor.swap import SESSION_ANNOTATION, SWAP_ANNOTATION, SwapPlan, swap
+from interceptor.workload.edits import AGENT as AN_AGENT
+from interceptor.workload.edits import Author
 from interceptor.workload.inspect import PodFacts
+from interceptor.workload.kinds import DEPLOYMENT
 from interceptor.workload.objects import SessionNames
 from interceptor.workload.ports import PortMap
 from interceptor.workload.rights import needed
@@ -52,9 +54,9 @@ def plan(image: str | None, facts: PodFacts) -> Plan:
         secret=f"interceptor-{SESSION}",
         image=image,
     )
-    lacking = (needed("orders")[0],)
+    lacking = (needed(DEPLOYMENT, "orders")[0],)
     names = SessionNames(SESSION, "shop", "orders")
-    return Plan(names, workload(), what, ports, facts, 47811, (), False, lacking, True)
+    return Plan(names, workload(), what, ports, facts, 47811, (), False, lacking, lacking, True)
 
 
 # --- which agent -----------------------------------------------------------------------------------------------
@@ -129,30 +131,86 @@ def test_agents_image_is_left_out() -> None:
 
 # --- whose it is -----------------------------------------------------------------------------------------------
 
+ANA = Author("kubectl edit", "08:00:52 UTC")
 
-def swapped() -> dict[str, Any]:
-    return swap(workload(), plan(None, PYTHON).swap)
+
+def swapped(image: str | None = None) -> dict[str, Any]:
+    return swap(workload(), plan(image, PYTHON).swap)
+
+
+def app(found: dict[str, Any]) -> dict[str, Any]:
+    container: dict[str, Any] = found["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def why(found: dict[str, Any], author: Author = ANA, image: str | None = None) -> str:
+    error = taken(plan(image, PYTHON), found, author)
+    return "" if error is None else error.message
 
 
 def test_ours_is_ours() -> None:
-    assert _taken(swapped(), SESSION) == ""
+    assert why(swapped()) == ""
 
 
 def test_beside_ours_is_no_matter() -> None:
     found = swapped()
     found["spec"]["replicas"] = 7
-    found["spec"]["template"]["spec"]["containers"][0]["env"].append({"name": "NEW", "value": "1"})
+    app(found)["env"].append({"name": "NEW", "value": "1"})
     found["metadata"]["labels"] = {"team": "shop"}
-    assert _taken(found, SESSION) == ""
+    assert why(found) == ""
 
 
 def test_taken_is_said() -> None:
-    assert "took the swap back" in _taken(workload(), SESSION)
-    assert _taken(swapped(), "orders-other") == "ana@laptop intercepts it now"
-    found = copy.deepcopy(swapped())
-    found["spec"]["template"]["spec"]["containers"][0]["command"] = ["theirs"]
-    assert "command" in _taken(found, SESSION)
-    assert "that stays" in _taken(found, SESSION)
+    assert why(workload()) == "deploy/orders: kubectl edit took the swap back at 08:00:52 UTC"
+    found = swapped()
+    app(found)["command"] = ["theirs"]
+    assert why(found) == (
+        "deploy/orders: kubectl edit changed containers[app].command at 08:00:52 UTC; that stays, the rest goes back"
+    )
+    app(found)["command"] = ["orders"]
+    assert "kubectl edit put back containers[app].command" in why(found)
+    app(found)["name"] = "web"
+    assert "kubectl edit removed container app" in why(found)
+
+
+def test_other_session_is_said() -> None:
+    other = swapped()
+    other["metadata"]["annotations"][SWAP_ANNOTATION] = other["metadata"]["annotations"][SWAP_ANNOTATION].replace(
+        SESSION, "orders-other"
+    )
+    assert why(other) == "deploy/orders: ana@laptop intercepts it now"
+
+
+@pytest.mark.parametrize("agent", [None, "python:3.13-slim"])
+def test_new_image_ends_it(agent: str | None) -> None:
+    """Also where the agent runs in the image that was there, and so did not change it."""
+    found = swapped(agent)
+    app(found)["image"] = "shop/orders:2"
+    assert "changed containers[app].image" in why(found, image=agent)
+
+
+def test_agents_are_told_from_others() -> None:
+    assert "an agent restored it" in why(workload(), Author(AN_AGENT, ""))
+
+
+def test_healer_can_be_paused() -> None:
+    error = taken(plan(None, PYTHON), workload(), Author("Argo CD", ""))
+    assert error is not None
+    assert "self-heal" in error.hint
+
+
+def test_what_is_followed_is_told() -> None:
+    what = plan(None, PYTHON)
+    found = swapped()
+    found["spec"]["replicas"] = 0
+    [event] = followed(what, found, [("spec", "replicas")], ANA)
+    assert (event.name, event.text) == (
+        "waiting", "deploy/orders is scaled to 0 by kubectl edit at 08:00:52 UTC: no pod to serve for"
+    )  # fmt: skip
+    [event] = followed(what, found, [("metadata", "labels", "team")], Author())
+    assert event.text == "somebody changed labels.team of deploy/orders: that stays"
+    [event] = followed(what, found, [("spec", "template", "spec", "containers", {"name": "x"}, "image")], ANA)
+    assert event.text.endswith("that stays; the pods that come of it are served here too")
 
 
 # --- which pod -------------------------------------------------------------------------------------------------
