@@ -173,7 +173,8 @@ async def test_callers_go_to_restored_pods(tmp_path: Path) -> None:
     stand_in = loopback()
     api = ApiServer()
     async with guarded(tmp_path, api, hold=30.0) as agent, serving(host=stand_in, port=APP):
-        api.pods = [pod("orders-0", agent.bind, ours=True)]  # an agent that finds none of its kind has nothing to wait for
+        # An agent that finds none of its kind, not even itself, has nothing to wait for.
+        api.pods = [pod("orders-0", agent.bind, ours=True)]
         await lose_client(agent)
         async with asyncio.TaskGroup() as group:
             answer = group.create_task(call(agent.bind, APP), name="call")
