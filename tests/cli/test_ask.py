@@ -49,6 +49,7 @@ async def test_cancelled_question_lets_go(monkeypatch: pytest.MonkeyPatch) -> No
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal(monkeypatch):
         assert questioner("json") is None
-        with open(os.devnull) as nothing:
-            monkeypatch.setattr(sys, "stdin", nothing)
+        # A context of its own: undone at the end of the test, it would bring back the terminal, closed by then.
+        with open(os.devnull) as nothing, monkeypatch.context() as patched:
+            patched.setattr(sys, "stdin", nothing)
             assert questioner("text") is None

@@ -25,7 +25,7 @@ def objects(installed: Installation, *, pods: tuple[str, ...] = PODS) -> list[tu
     """All of them, each with its namespace."""
     wide = [
         _namespace(CONTROL, {"linkerd.io/is-control-plane": "true"}, "disabled"), _namespace(DATA, {}, "enabled"),
-        *installed.crds(), *installed.cluster_wide(), NODE,
+        *installed.crds(), *installed.cluster_wide(), node(),
     ]  # fmt: skip
     control: list[Object] = [item for item in installed.control_plane() if item["kind"] != "Deployment"]
     control += [deployment(name) for name in COMPONENTS]
@@ -36,12 +36,14 @@ def objects(installed: Installation, *, pods: tuple[str, ...] = PODS) -> list[tu
     return [(_placed(item, namespace), namespace) for item, namespace in found]
 
 
-NODE: Object = {
-    "apiVersion": "v1", "kind": "Node", "metadata": {"name": "ground"}, "spec": {},
-    "status": {"nodeInfo": {"containerRuntimeVersion": "containerd://1.7"}, "conditions": [
-        {"type": "Ready", "status": "True",
-         "lastHeartbeatTime": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}]},
-}  # fmt: skip
+def node() -> Object:
+    """Its heartbeat is of now: a whole run of the tests lasts longer than a clock may be off."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    conditions = [{"type": "Ready", "status": "True", "lastHeartbeatTime": now}]
+    return {
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "ground"}, "spec": {},
+        "status": {"nodeInfo": {"containerRuntimeVersion": "containerd://1.7"}, "conditions": conditions},
+    }  # fmt: skip
 
 
 def pod(installed: Installation, name: str, namespace: str = DATA, **labels: str) -> Object:
