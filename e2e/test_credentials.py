@@ -19,7 +19,7 @@ from interceptor.workload.objects import SessionNames
 from tests.session.scene import Recorder
 
 LIFETIME = 14  # seconds that each credential says it lives; the client renews 10 s before the end
-HELD = 15.0
+HELD = 26.0
 
 
 def kubeconfig(scene: Scene, kind: str) -> tuple[Path, Path]:

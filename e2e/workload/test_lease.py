@@ -80,7 +80,7 @@ async def test_taken_lease_is_lost(api: Cluster, kubectl: Kubectl, names: Sessio
     held = await acquire(api, names, owner, "ana@laptop")
     kubectl("delete", "lease", names.lease)
     await api.create(resources.LEASES, names.namespace, lease(names, owner, "ben@desk", datetime.now(UTC), 15))
-    with pytest.raises(LostLease, match="taken"):
+    with pytest.raises(LostLease, match="took deploy/orders over"):
         await asyncio.wait_for(held.keep(), 5)
     await held.release()
     assert kubectl.json("get", "lease", names.lease)["spec"]["holderIdentity"].startswith("ben@desk")

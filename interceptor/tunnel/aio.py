@@ -62,6 +62,7 @@ class AsyncioPoller:
                 self._loop.add_reader(self._ready.fileno(), self._run, self._serve)
             else:
                 self._loop.remove_reader(self._ready.fileno())
+                self._ready.close()  # now, and not when the collector finds that the tunnel is over
 
     def _serve(self) -> None:
         self._serving = True

@@ -67,11 +67,18 @@ def _new_set() -> _Set:
 
 
 class Readiness:
-    """Callbacks by descriptor. The set closes with the object, or earlier by `close`."""
+    """Callbacks by descriptor. The set is made when it is needed and may be closed whenever nothing is watched."""
 
-    def __init__(self, ready: _Set | None = None) -> None:
-        self._set = _new_set() if ready is None else ready
+    def __init__(self, make: Callable[[], _Set] = _new_set) -> None:
+        self._make = make
+        self._opened: _Set | None = None
         self.watched: dict[int, list[Callback | None]] = {}  # fd: [readable, writable]
+
+    @property
+    def _set(self) -> _Set:
+        if self._opened is None:
+            self._opened = self._make()
+        return self._opened
 
     def fileno(self) -> int:
         """Readable when something is ready: another loop may watch it."""
@@ -79,7 +86,9 @@ class Readiness:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        self._set.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
 
     def serve(self, seconds: float) -> None:
         """Wait so long (for ever if negative), then call whom it concerns."""

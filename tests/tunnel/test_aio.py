@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import socket
 
 from interceptor.tunnel.aio import AsyncioPoller
@@ -76,3 +77,17 @@ async def test_soon_follows_the_same_pass() -> None:
         poller.readable(one.fileno(), None)
         one.close()
         two.close()
+
+
+async def test_descriptor_goes_with_the_last() -> None:
+    """Not with the collector: a client of many sessions would hold one for each."""
+    poller = AsyncioPoller(asyncio.get_running_loop())
+    one, two = socket.socketpair()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        poller.readable(one.fileno(), lambda: None)
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        poller.readable(one.fileno(), None)
+        assert len(os.listdir("/proc/self/fd")) == before
+    one.close()
+    two.close()

@@ -15,7 +15,7 @@ from interceptor.tunnel.readiness import Readiness, SelectorSet
 def ready(request: pytest.FixtureRequest) -> Iterator[Readiness]:
     if request.param == "epoll" and not hasattr(select, "epoll"):
         pytest.skip("no epoll here")
-    ready = Readiness(SelectorSet()) if request.param == "selectors" else Readiness()
+    ready = Readiness(SelectorSet) if request.param == "selectors" else Readiness()
     yield ready
     ready.close()
 
