@@ -107,15 +107,8 @@ class Connection:
         self._alive(number).sent(Signal.SEND_ACCEPT)
         self._writer.answer(Kind.ACCEPT, number, frames.pack_object(info) if info else b"")
 
-    def sendable(self, number: int) -> int:
-        """How many bytes one DATA frame may carry now; 0 when credit is used up or the stream can't send."""
-        stream = self.streams.get(number)
-        if stream is None or not stream.sends_data:
-            return 0
-        return min(stream.credit, MAX_PAYLOAD)
-
     def send(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        """Queue a copy of at most `sendable` bytes."""
+        """Queue a copy: as many bytes as the stream has credit for and a frame carries, at most."""
         self._charge(number, len(data))
         self._writer.data(number, data)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from interceptor.wire.connection import Connection, Role
 from interceptor.wire.events import ControlReceived, DataReceived, Event
-from interceptor.wire.frames import frame
+from interceptor.wire.frames import MAX_PAYLOAD, frame
 from interceptor.wire.limits import Limits
 
 
@@ -54,6 +54,12 @@ class ConnectionPair:
         self.agent.accept(number)
         self.say(self.agent)
         return number
+
+
+def sendable(end: Connection, number: int) -> int:
+    """How many bytes one DATA frame of a stream may carry now; a relay asks the stream itself."""
+    stream = end.streams.get(number)
+    return min(stream.credit, MAX_PAYLOAD) if stream is not None and stream.sends_data else 0
 
 
 def hear(listener: Connection, data: bytes, step: int = 0) -> list[Event]:

@@ -21,7 +21,7 @@ from interceptor.wire.frames import CREDIT, HEADER_SIZE, MAX_CREDIT, MAX_PAYLOAD
 from interceptor.wire.limits import Limits
 from interceptor.wire.reasons import Reason
 from interceptor.wire.states import ConnectionState
-from tests.wire.pair import ConnectionPair, bytes_of, hear, inject, messages
+from tests.wire.pair import ConnectionPair, bytes_of, hear, inject, messages, sendable
 
 SMALL = Limits(window=1000, largest_window=4000, growth=5000, streams=3, control=200_000, answers=10_000)
 
@@ -142,7 +142,7 @@ def test_data_may_precede_accept(pair: ConnectionPair) -> None:
 def test_acceptor_accepts_first(pair: ConnectionPair) -> None:
     number = pair.client.open({})
     pair.say(pair.client)
-    assert pair.agent.sendable(number) == 0
+    assert sendable(pair.agent, number) == 0
     with pytest.raises(LocalProtocolError, match="SEND_DATA while OFFERED"):
         pair.agent.send(number, b"too soon")
 
@@ -292,7 +292,7 @@ def test_close_ends_everything(pair: ConnectionPair) -> None:
     assert pair.client.state is ConnectionState.CLOSING
     assert pair.agent.state is ConnectionState.CLOSED
     for end in (pair.client, pair.agent):
-        assert end.sendable(number) == 0
+        assert sendable(end, number) == 0
         end.ping(bytes(8))
         end.control({"too": "late"})
         end.reset(number, Reason.GONE)
@@ -309,16 +309,16 @@ def test_close_ends_everything(pair: ConnectionPair) -> None:
 def test_credit_bounds_sender() -> None:
     pair = ConnectionPair(agent_limits=SMALL)
     number = pair.opened()
-    assert pair.client.sendable(number) == 1000
+    assert sendable(pair.client, number) == 1000
     pair.client.send(number, bytes(1000))
-    assert pair.client.sendable(number) == 0
+    assert sendable(pair.client, number) == 0
     with pytest.raises(LocalProtocolError, match="1 bytes with credit for 0"):
         pair.client.send(number, b"x")
 
 
 def test_frame_bounds_sender(pair: ConnectionPair) -> None:
     number = pair.opened()
-    assert pair.client.sendable(number) == MAX_PAYLOAD
+    assert sendable(pair.client, number) == MAX_PAYLOAD
     with pytest.raises(LocalProtocolError):
         pair.client.send(number, bytes(MAX_PAYLOAD + 1))
     with pytest.raises(LocalProtocolError):
@@ -341,7 +341,7 @@ def test_consumed_bytes_give_credit_back() -> None:
     assert not pair.agent.waiting  # less than half a window: not worth a frame
     pair.agent.consumed(number, 1)
     assert pair.say(pair.agent) == [Credited(number)]
-    assert pair.client.sendable(number) == 500
+    assert sendable(pair.client, number) == 500
 
 
 def test_slow_reader_stops_itself() -> None:
@@ -349,13 +349,13 @@ def test_slow_reader_stops_itself() -> None:
     slow, quick = pair.opened(), pair.opened()
     pair.client.send(slow, bytes(1000))
     for _ in range(20):
-        size = pair.client.sendable(quick)
+        size = sendable(pair.client, quick)
         pair.client.send(quick, bytes(size))
         pair.say(pair.client)
         pair.agent.consumed(quick, size)
         pair.say(pair.agent)
-    assert pair.client.sendable(slow) == 0
-    assert pair.client.sendable(quick) > 0
+    assert sendable(pair.client, slow) == 0
+    assert sendable(pair.client, quick) > 0
 
 
 def test_fast_stream_gets_more() -> None:
@@ -363,7 +363,7 @@ def test_fast_stream_gets_more() -> None:
     number = pair.opened()
     windows = []
     for _ in range(4):
-        size = pair.client.sendable(number)
+        size = sendable(pair.client, number)
         windows.append(size)
         pair.client.send(number, bytes(size))
         pair.say(pair.client)
@@ -378,7 +378,7 @@ def test_growth_has_a_budget() -> None:
     streams = [pair.opened() for _ in range(3)]
     for number in streams:
         for _ in range(4):
-            size = pair.client.sendable(number)
+            size = sendable(pair.client, number)
             pair.client.send(number, bytes(size))
             pair.say(pair.client)
             pair.agent.consumed(number, size)
@@ -386,7 +386,7 @@ def test_growth_has_a_budget() -> None:
     assert [pair.agent.streams[number].window for number in streams] == [4000, 3000, 1000]
     pair.client.reset(streams[0], Reason.CANCELLED)
     pair.say(pair.client)
-    size = pair.client.sendable(streams[2])
+    size = sendable(pair.client, streams[2])
     pair.client.send(streams[2], bytes(size))
     pair.say(pair.client)
     pair.agent.consumed(streams[2], size)

@@ -23,6 +23,7 @@ from interceptor.wire.events import (
 from interceptor.wire.limits import Limits
 from interceptor.wire.reasons import Reason
 from interceptor.wire.states import ConnectionState, Halves
+from tests.wire.pair import sendable
 
 LIMITS = Limits(window=600, largest_window=2400, growth=3000, streams=6, control=150_000, answers=50_000)
 ENDS = (0, 1)
@@ -108,10 +109,10 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(end=st.sampled_from(ENDS), data=st.data(), share=st.floats(0, 1))
     def send(self, end: int, data: st.DataObject, share: float) -> None:
-        able = [stream for stream in self.streams(end) if self.ends[end].sendable(stream)]
+        able = [stream for stream in self.streams(end) if sendable(self.ends[end], stream)]
         if able:
             stream = data.draw(st.sampled_from(able))
-            size = max(1, int(self.ends[end].sendable(stream) * share))
+            size = max(1, int(sendable(self.ends[end], stream) * share))
             self.counter += 1
             payload = bytes((self.counter + index) % 251 for index in range(size))
             self.said[end, stream] += payload
