@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from interceptor.errors import InterceptorError
@@ -94,25 +95,18 @@ def category(scope: Scope) -> Category:
         )
 
     async def certified(facts: Facts) -> Verdict:
-        async def problem(pod: Object) -> str:
-            return await proxy_state.certificate_problem(facts, scope, pod)
-
         return await asked(
             facts,
-            problem,
+            partial(proxy_state.certificate_problem, facts, scope),
             "Some proxies show a bad certificate:",
             "meshed callers refuse them, or are refused",
             "kubectl rollout restart, of the workloads they belong to",
         )
 
     async def connected(facts: Facts) -> Verdict:
-        async def problem(pod: Object) -> str:
-            lost = await proxy_state.lost_control(facts, pod)
-            return f"no endpoint of {' and '.join(lost)}" if lost else ""
-
         return await asked(
             facts,
-            problem,
+            partial(proxy_state.control_problem, facts),
             "Some proxies have lost their control plane:",
             "what they know goes on working; new names hang, and replaced pods answer 503",
             f"kubectl get pods -n {scope.namespace} -l linkerd.io/control-plane-component=destination",

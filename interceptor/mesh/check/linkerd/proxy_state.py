@@ -65,6 +65,12 @@ async def lost_control(facts: Facts, pod: Object) -> list[str]:
     return [_CONTROL[sample.name] for sample in ready if sample.value == 0]
 
 
+async def control_problem(facts: Facts, pod: Object) -> str:
+    """What a proxy lacks of its control plane."""
+    lost = await lost_control(facts, pod)
+    return f"no endpoint of {' and '.join(lost)}" if lost else ""
+
+
 def identity_name(pod: Object) -> str:
     """The name a proxy's certificate has to have, empty where its settings don't tell."""
     proxy = proxy_of(pod)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from interceptor.kube import resources
@@ -99,20 +100,14 @@ def category(subject: Subject) -> Category:
         return Failed(lines(title, wrong), why, then) if wrong else PASSED
 
     async def certified(facts: Facts) -> Verdict:
-        async def problem(pod: Object) -> str:
-            return await proxy_state.certificate_problem(facts, scope, pod)
-
+        problem = partial(proxy_state.certificate_problem, facts, scope)
         title = "Some proxies show a bad certificate:"
         return await asked(facts, problem, title, "meshed callers refuse them, or are refused", restart)
 
     async def connected(facts: Facts) -> Verdict:
-        async def problem(pod: Object) -> str:
-            lost = await proxy_state.lost_control(facts, pod)
-            return f"no endpoint of {' and '.join(lost)}" if lost else ""
-
         return await asked(
             facts,
-            problem,
+            partial(proxy_state.control_problem, facts),
             "Some proxies have lost their control plane:",
             "calls to what they know go on, calls to new addresses hang, and replaced pods answer 503",
             f"kubectl get pods -n {scope.namespace} -l linkerd.io/control-plane-component=destination",
