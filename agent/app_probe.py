@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from agent.hearing import hear
 from interceptor.tunnel.dial import Dial
 from interceptor.tunnel.poller import Poller, Timer
 
@@ -45,12 +46,9 @@ class AppProbe:
 
     def _read(self) -> None:
         assert self._sock is not None
-        try:
-            data = self._sock.recv(MOST_HEAD)
-        except (BlockingIOError, InterruptedError):
+        data = hear(self._sock, MOST_HEAD)
+        if data is None:
             return
-        except OSError:
-            data = b""
         self._head += data
         words = self._head.split(b" ", 2)
         if len(words) == 3 and words[0].startswith(b"HTTP/"):

@@ -12,6 +12,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Mapping
 
+from agent.hearing import hear
 from interceptor.tunnel.poller import Poller, Timer
 
 PATIENCE = 5.0
@@ -79,12 +80,9 @@ class _Request:
         poller.readable(sock.fileno(), self._read)
 
     def _read(self) -> None:
-        try:
-            data = self._sock.recv(MOST_HEAD)
-        except (BlockingIOError, InterruptedError):
+        data = hear(self._sock, MOST_HEAD)
+        if data is None:
             return
-        except OSError:
-            data = b""
         self._head += data
         if data and not self._asked and b"\r\n\r\n" in self._head and (page := self._pages.get(_path(self._head))):
             self._asked = True

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Callable
 
+from agent.hearing import hear
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.tunnel.relay import reset
 
@@ -74,13 +75,7 @@ class Refusal:
         self._ended(self)
 
     def _discard(self) -> None:
-        try:
-            over = not self._sock.recv(65536)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            over = True
-        if over:
+        if hear(self._sock, 65536) == b"":
             self._end()
 
     def _end(self) -> None:
