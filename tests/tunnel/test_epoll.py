@@ -18,15 +18,6 @@ def poller() -> Iterator[EpollPoller]:
     poller.close()
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    one, two = socket.socketpair()
-    one.setblocking(False)
-    yield one, two
-    one.close()
-    two.close()
-
-
 def test_readable_is_told(poller: EpollPoller, pair: tuple[socket.socket, socket.socket]) -> None:
     heard: list[bytes] = []
     poller.readable(pair[0].fileno(), lambda: heard.append(pair[0].recv(10)))

@@ -20,15 +20,6 @@ def ready(request: pytest.FixtureRequest) -> Iterator[Readiness]:
     ready.close()
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    one, two = socket.socketpair()
-    one.setblocking(False)
-    yield one, two
-    one.close()
-    two.close()
-
-
 def test_both_directions(ready: Readiness, pair: tuple[socket.socket, socket.socket]) -> None:
     told: list[str] = []
     ready.watch(pair[0].fileno(), 0, lambda: told.append("read"))
