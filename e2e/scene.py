@@ -84,6 +84,13 @@ class Scene:
         while not (seen := self.get(url)).startswith(answer):
             assert time.monotonic() < deadline, f"{url} answers {seen!r}, not {answer!r}"
 
+    def without_endpoints(self, service: str, within: float = 30) -> None:
+        """Wait until a Service has heard that its last pod is gone: that comes some time after the pod's end."""
+        deadline = time.monotonic() + within
+        while left := self.kubectl.json("get", "endpoints", service).get("subsets"):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.2)
+
     def pod_address(self) -> str:
         """The one pod of `echo` itself: for a moment after a rollout a Service may still lead to the old one."""
         (pod,) = self.kubectl.pods()

@@ -135,6 +135,7 @@ def test_stuck_rollout(scene: Scene) -> None:
 def test_scaled_to_zero(scene: Scene) -> None:
     scene.echo()
     scene.kubectl("scale", "deployment/echo", "--replicas=0")
+    scene.without_endpoints("echo")
     with scene.unchanged():
         assert "kubectl scale" in refused(scene, "deploy/echo")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,18 @@ _MAIN = b"import sys\n\nfrom agent.__main__ import main\n\nsys.exit(main())\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip can tell
 
 
+_parsing = (
+    threading.Lock()
+)  # Python 3.11's parser counts its depth per process: two threads in `ast.parse` fail (gh-106905)
+
+
 def build(agent: Path | None = None) -> bytes:
     """The zipapp. `agent` is the package's folder, found by itself in a wheel and in a checkout."""
     folders = {"agent": agent or _agent_folder(), "interceptor": Path(interceptor.__file__).parent}
     files = {"__main__.py": _MAIN}
-    for module in sorted(_closure("agent.__main__", folders)):
+    with _parsing:
+        modules = sorted(_closure("agent.__main__", folders))
+    for module in modules:
         path = _file_of(module, folders)
         if path is not None:
             parts = [*module.split("."), *(["__init__"] if path.name == "__init__.py" else [])]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -42,30 +40,13 @@ async def test_every_python_serves(tmp_path: Path, python: Path) -> None:
         assert await agent.exit_code() == 0
 
 
-def processor_time(python: str, program: str) -> float:
-    """Seconds, the best of three: other programs on the machine make each slower."""
-    best = 60.0
-    for _ in range(3):
-        process = subprocess.Popen([python, "-I", "-c", program])
-        _, code, usage = os.wait4(process.pid, 0)
-        process.returncode = code
-        best = min(best, usage.ru_utime + usage.ru_stime)
-    return best
-
-
 async def test_idle_agent_is_small(tmp_path: Path) -> None:
-    """And quick: little more than what Python itself needs for TLS and JSON."""
     packed = tmp_path / "agent.pyz"
     packed.write_bytes(build())
     python = str(PYTHONS["3.13"] or sys.executable)
-    least = await asyncio.to_thread(processor_time, python, "import json, socket, ssl")
-    best = 60.0
-    for _ in range(3):
-        with running_agent(tmp_path, command=(python, "-I", str(packed))) as agent:
-            best = min(best, agent.cpu())
-            async with tunnel_to(agent, local_side({})):
-                assert agent.rss() < 30_000
-    assert best < 4 * least + 0.05
+    with running_agent(tmp_path, command=(python, "-I", str(packed))) as agent:
+        async with tunnel_to(agent, local_side({})):
+            assert agent.rss() < 30_000
 
 
 def test_agent_finds_its_files(tmp_path: Path) -> None:
