@@ -23,8 +23,8 @@ test: $(DEV)  ## run the tests that need no cluster
 e2e: $(DEV)  ## run the scenarios on the cluster in KUBECONFIG, or on one made with kind
 	$(RUN)/pytest e2e $(ARGS)
 
-bench: $(DEV)  ## measure on the cluster in KUBECONFIG, print the table, write bench/results.md
-	$(RUN)/python -m bench.run $(ARGS)
+bench: $(DEV)  ## measure on the cluster in KUBECONFIG, print the tables, write bench/results*.md
+	$(RUN)/python -m bench.run $(ARGS); inbound=$$?; $(RUN)/python -m bench.outbound && exit $$inbound
 
 lint: $(DEV)  ## check style, format and which part imports which
 	$(RUN)/ruff check .

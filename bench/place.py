@@ -80,6 +80,14 @@ class Place:
         self._stack.close()
         self.cluster.down()
 
+    def add_volume(self) -> None:
+        """Give the Deployment a volume at /data."""
+        container = {"name": "app", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+        pod = {"volumes": [{"name": "data", "emptyDir": {}}], "containers": [container]}
+        patch = json.dumps({"spec": {"template": {"spec": pod}}})
+        self.kubectl("patch", "deployment/target", "--type=strategic", "-p", patch)
+        self.kubectl.rolled_out("deployment/target")
+
     # --- the three ways ---
 
     def forward(self) -> int:

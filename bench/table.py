@@ -99,8 +99,15 @@ def limit(figure: str, value: float, most: float, unit: str) -> Row:
     return Row(figure, f"{value:.1f}{unit}", "", "", f"<= {most:g}{unit}", value <= most)
 
 
-def markdown(table: list[Row], about: str) -> str:
-    lines = ["# Speed", "", about, "", "| figure | ours | beside | ratio | goal | met |", "|---|---|---|---|---|---|"]
+def markdown(table: list[Row], about: str, title: str = "Speed") -> str:
+    lines = [
+        f"# {title}",
+        "",
+        about,
+        "",
+        "| figure | ours | beside | ratio | goal | met |",
+        "|---|---|---|---|---|---|",
+    ]
     lines += [
         f"| {r.figure} | {r.ours} | {r.other} | {r.ratio} | {r.goal} | {'yes' if r.met else '**no**'} |" for r in table
     ]
