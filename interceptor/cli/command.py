@@ -76,6 +76,14 @@ def env_file_option(command: Decorated) -> Decorated:
     )(command)  # fmt: skip
 
 
+def metrics_option(command: Decorated) -> Decorated:
+    """Ask for figures that a Prometheus can read."""
+    return click.option(
+        "--metrics", type=click.IntRange(0, 65535), metavar="PORT",
+        help="Serve the session's figures at http://127.0.0.1:PORT/metrics, for a Prometheus; 0 takes a free port.",
+    )(command)  # fmt: skip
+
+
 def output_option(command: Decorated) -> Decorated:
     """Choose between words and JSON lines."""
     return click.option(

@@ -12,6 +12,7 @@ from interceptor.cli.command import (
     agent_options,
     check_env_file,
     env_file_option,
+    metrics_option,
     output_option,
     read_access,
     read_command,
@@ -64,6 +65,7 @@ _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
     help="End the session that holds TARGET, if its client is gone. One that lives too: after a question on a terminal, "
     "without one if given twice.",
 )  # fmt: skip
+@metrics_option
 @access_options
 @output_option
 @click.option("--dry-run", is_flag=True, help="Show the patch, the objects and missing rights; change nothing.")

@@ -11,6 +11,7 @@ from interceptor.cli.command import (
     agent_options,
     check_env_file,
     env_file_option,
+    metrics_option,
     output_option,
     read_access,
     read_command,
@@ -55,6 +56,7 @@ class Label(click.ParamType[tuple[str, str]]):
 )  # fmt: skip
 @env_file_option
 @home_options
+@metrics_option
 @access_options
 @output_option
 @click.option("--dry-run", is_flag=True, help="Show the pod, the other objects and missing rights; change nothing.")

@@ -27,8 +27,12 @@ MOST_QUESTION = 64 * 1024
 class Control:
     """Serves the questions of one session."""
 
-    def __init__(self, hub: Hub, about: Mapping[str, str], teller: Teller) -> None:
+    def __init__(
+        self, hub: Hub, about: Mapping[str, str], teller: Teller, before: Mapping[str, object] | None = None
+    ) -> None:
+        """`before` is what `session.before` found out, and may still be finding."""
         self._hub = hub
+        self._before = before or {}
         self._about = dict(about)
         self._teller = teller
         self.listening = asyncio.Event()
@@ -95,6 +99,7 @@ class Control:
             "seconds": min(seconds or now - hub.began, now - hub.began),
             "connections": hub.connections,
             "opaque": hub.opaque,
+            "before": self._before,
             "routes": [[*key, count.to_json()] for key, count in counts.items()],
         }
 

@@ -18,17 +18,23 @@ def is_wanted(environ: Mapping[str, str] = os.environ) -> bool:
     return environ.get("INTERCEPTOR_OBSERVE", "1") != "0"
 
 
-def open_control(cluster: Cluster, plan: Plan, hub: Hub, teller: Teller) -> Control:
-    """The socket over which other commands ask this session."""
+def about_session(cluster: Cluster, plan: Plan) -> dict[str, str]:
+    """Who a session says it is."""
     ref = plan.names.ref
-    about = {
+    return {
         "session": plan.names.session,
         "server": cluster.server,
         "namespace": ref.namespace,
         "kind": ref.kind.resource.kind,
         "name": ref.name,
     }
-    return Control(hub, about, teller)
+
+
+def open_control(
+    cluster: Cluster, plan: Plan, hub: Hub, teller: Teller, before: Mapping[str, object] | None = None
+) -> Control:
+    """The socket over which other commands ask this session."""
+    return Control(hub, about_session(cluster, plan), teller, before)
 
 
 async def name_routes(cluster: Cluster, plan: Plan, hub: Hub) -> None:

@@ -43,6 +43,7 @@ class InterceptOptions:
     guard: bool = True  # agents restore by themselves when the client is gone
     take_over: int = 0  # 1: end a session whose client is gone, or a living one's after a question; 2: without one
     dry_run: bool = False
+    metrics: int | None = None  # the port on loopback where figures are served; 0: any
     home: HomeOptions = HomeOptions()
     access: Access = Access()
 
@@ -58,5 +59,6 @@ class RunOptions:
     labels: tuple[tuple[str, str], ...] = ()  # for the pod beside the workload's
     env_file: Path | None = None
     dry_run: bool = False
+    metrics: int | None = None
     home: HomeOptions = HomeOptions()
     access: Access = Access()

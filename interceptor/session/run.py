@@ -7,12 +7,14 @@ deadline this program pushes ahead: when it is gone, the cluster removes the res
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, NotFound
 from interceptor.kube.resources import PODS, SECRETS
+from interceptor.mesh.traffic.hub import Hub
 from interceptor.sandbox.proxy import Proxy
 from interceptor.session import setup
 from interceptor.session.access import open_cluster
@@ -20,6 +22,8 @@ from interceptor.session.container import container_environment, write_file
 from interceptor.session.events import Event, Teller
 from interceptor.session.home import Wanted, open_home
 from interceptor.session.keeper import Keeper, Stage
+from interceptor.session.metrics import reserved, serve_metrics
+from interceptor.session.observing import about_session, is_wanted
 from interceptor.session.options import RunOptions
 from interceptor.session.pods import Pods
 from interceptor.session.run_plan import RunPlan, describe, details_of, dry_run, look
@@ -52,14 +56,18 @@ async def run(options: RunOptions, teller: Teller) -> int:
         teller.tell(Event("planned", describe(planned), time.monotonic() - began, details))
         if options.dry_run:
             return 0
-        return await _Run(cluster, planned, options, teller).run()
+        with reserved(options.metrics) as metrics:
+            return await _Run(cluster, planned, options, teller, metrics).run()
 
 
 class _Run:
     """What lives between the first change and the last undo."""
 
-    def __init__(self, cluster: Cluster, planned: RunPlan, options: RunOptions, teller: Teller) -> None:
+    def __init__(
+        self, cluster: Cluster, planned: RunPlan, options: RunOptions, teller: Teller, metrics: socket.socket | None
+    ) -> None:
         self._cluster, self._planned, self._options, self._teller = cluster, planned, options, teller
+        self._metrics = metrics
         self._undo = Undo()
 
     async def run(self) -> int:
@@ -90,12 +98,19 @@ class _Run:
             only=PodQuery(label=f"{SESSION_ANNOTATION}={names.session}"),
         )
         local = LocalSide(AsyncioPoller(asyncio.get_running_loop()), {}, 0.0, lambda *_: None)
-        tunnels = Tunnels(cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, self._teller)
+        hub = Hub(call_later=asyncio.get_running_loop().call_later)
+        watcher = hub.watcher if self._metrics is not None and is_wanted() else None  # only metrics show what is seen
+        tunnels = Tunnels(
+            cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, self._teller, watcher
+        )
         self._undo.add("the tunnel", lambda: _say_goodbye(tunnels))
         proxy = Proxy(tunnels)
         services.start("watch the pod", pods.watch())
         services.start("keep the tunnel", tunnels.serve())
         services.start("serve the proxy", proxy.serve())
+        if self._metrics is not None:
+            serving = serve_metrics(self._metrics, about_session(cluster, plan), hub, tunnels, self._teller)
+            services.start("serve the metrics", serving)
         return await self._serve(services, pods, tunnels, proxy, began)
 
     async def _create(self, owner: objects.Object, made: asyncio.Future[setup.Made]) -> ssl.SSLContext:

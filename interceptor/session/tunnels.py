@@ -68,6 +68,7 @@ class Tunnels:
         self._armed = False
         self._ending = False
         self.by_pod: dict[str, AgentTunnel] = {}
+        self.reconnects = 0  # times that a lost tunnel was there again
 
     async def serve(self) -> None:
         """Keep a tunnel to every agent pod until cancelled."""
@@ -184,12 +185,14 @@ class Tunnels:
 
     async def _keep(self, pod: str) -> None:
         agent = self.by_pod[pod] = AgentTunnel(pod)
-        pause = FIRST_PAUSE
+        pause, before = FIRST_PAUSE, False
         try:
             while not self._ending:
                 try:
                     async with self._open(pod) as tunnel:
                         agent.tunnel = tunnel
+                        self.reconnects += before
+                        before = True
                         pause = FIRST_PAUSE
                         await self._greet(agent, tunnel)
                         lost = await asyncio.shield(tunnel.ended)

@@ -25,7 +25,7 @@ _SMALLEST = 1e-5  # seconds
 class Counts:
     """Of one route in one span of time."""
 
-    __slots__ = ("failure", "latencies", "request_bytes", "response_bytes", "statuses", "success")
+    __slots__ = ("failure", "latencies", "request_bytes", "response_bytes", "seconds", "statuses", "success")
 
     def __init__(self) -> None:
         self.success = 0
@@ -34,6 +34,7 @@ class Counts:
         self.response_bytes = 0
         self.statuses: dict[int | str, int] = {}  # an HTTP status (0: none), or gRPC's in words
         self.latencies: dict[int, int] = {}  # by bucket
+        self.seconds = 0.0  # the sum of them
 
     def add(self, exchange: Exchange) -> None:
         """Count one more."""
@@ -54,6 +55,7 @@ class Counts:
             seconds = exchange.answered - exchange.began
             bucket = int(log(seconds / _SMALLEST) / _LOG) if seconds > _SMALLEST else 0
             self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
+            self.seconds += seconds
 
     def merge(self, other: Counts) -> None:
         """Add all of another's."""
@@ -61,6 +63,7 @@ class Counts:
         self.failure += other.failure
         self.request_bytes += other.request_bytes
         self.response_bytes += other.response_bytes
+        self.seconds += other.seconds
         for status, count in other.statuses.items():
             self.statuses[status] = self.statuses.get(status, 0) + count
         for bucket, count in other.latencies.items():
@@ -79,6 +82,7 @@ class Counts:
             "response_bytes": self.response_bytes,
             "statuses": {str(status or "none"): count for status, count in self.statuses.items()},
             "latencies": {str(bucket): count for bucket, count in self.latencies.items()},
+            "seconds": self.seconds,
         }
 
     @classmethod
@@ -89,6 +93,7 @@ class Counts:
         counts.request_bytes, counts.response_bytes = int(value["request_bytes"]), int(value["response_bytes"])
         counts.statuses = {str(status): int(count) for status, count in value["statuses"].items()}
         counts.latencies = {int(bucket): int(count) for bucket, count in value["latencies"].items()}
+        counts.seconds = float(value.get("seconds", 0.0))
         return counts
 
 
@@ -199,6 +204,11 @@ def bucket_of(seconds: float) -> int:
     return int(log(seconds / _SMALLEST) / _LOG) if seconds > _SMALLEST else 0
 
 
+def middle_of(bucket: int) -> float:
+    """Seconds that stand for all in a bucket."""
+    return float(_SMALLEST * GROWTH ** (bucket + 0.5))
+
+
 def quantile(buckets: dict[int, int], share: float) -> float | None:
     """The middle of the bucket that holds the answer at this share."""
     total = sum(buckets.values())
@@ -209,7 +219,16 @@ def quantile(buckets: dict[int, int], share: float) -> float | None:
         seen += buckets[bucket]
         if seen >= wanted:
             break
-    return float(_SMALLEST * GROWTH ** (bucket + 0.5))
+    return middle_of(bucket)
+
+
+def bounds_of(buckets: dict[int, int]) -> dict[float, float]:
+    """The same by upper bound in milliseconds; a bucket's lower bound has its own place, so that its width is seen."""
+    found: dict[float, float] = {}
+    for bucket in sorted(buckets):
+        found.setdefault(_SMALLEST * GROWTH**bucket * 1000, 0.0)
+        found[_SMALLEST * GROWTH ** (bucket + 1) * 1000] = float(buckets[bucket])
+    return found
 
 
 def merged(counts: Iterable[Counts]) -> Counts:
