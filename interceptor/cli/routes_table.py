@@ -1,10 +1,15 @@
-"""How figures by route look: Linkerd's columns and words, which its users and scripts know. Pure; `cli.routes` prints."""
+"""How figures by route look: Linkerd's columns and words, which its users and scripts know. Pure; `cli.routes` prints.
+
+With a baseline each route has two lines, now and then, and a last column says what differs beyond noise.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from interceptor.cli.tap_lines import bytes_text
+from interceptor.mesh.sources.compare import Pair, compare
 from interceptor.mesh.sources.model import Route, Table
 
 GAP = "   "
@@ -14,33 +19,89 @@ _EFFECTIVE = ("EFFECTIVE_SUCCESS", "EFFECTIVE_RPS", "ACTUAL_SUCCESS", "ACTUAL_RP
 _LATENCY = ("LATENCY_P50", "LATENCY_P95", "LATENCY_P99")
 _MORE = ("READ_BYTES/SEC", "WRITE_BYTES/SEC")
 _POLICY = ("TIMEOUTS", "RETRIES")
+_WHERE, _DIFFERS = "WHERE", "DIFFERENCE"
 POOR, BAD = 0.999, 0.95  # success rates below which a row is worth a look
 
 
-def text_table(table: Table, *, outbound: bool, wide: bool) -> list[tuple[str, float | None]]:
-    """The lines, each with its success rate (None for those that are no route)."""
+@dataclass(frozen=True)
+class Baseline:
+    """What figures are shown beside."""
+
+    table: Table
+    now: str  # WHERE of what is measured now
+    then: str  # and of the baseline
+    words: str  # where it is from
+
+
+def text_table(
+    table: Table, *, outbound: bool, wide: bool, baseline: Baseline | None = None
+) -> list[tuple[str, float | None]]:
+    """The lines, each with its success rate (None for those that are no route of now)."""
     split = outbound and wide
-    titles = [*_HEAD, *(_EFFECTIVE if split else _INBOUND), *_LATENCY]
+    titles = [*(_EFFECTIVE if split else _INBOUND), *_LATENCY]
     if wide:
         titles += [*_MORE, *(_POLICY if outbound else ())]
-    routes = sorted(table.routes, key=lambda route: (route.service, route.route))
-    rows = [_cells(route, table.seconds, outbound=outbound, wide=wide) for route in routes]
-    widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
-    lines: list[tuple[str, float | None]] = [(_line(titles, widths), None)]
-    lines += [(_line(row, widths), route.success_rate) for row, route in zip(rows, routes, strict=True)]
-    return lines
+    if baseline is None:
+        titles = [*_HEAD, *titles]
+        routes = sorted(table.routes, key=lambda route: (route.service, route.route))
+        rows = [(_cells(route, table.seconds, outbound=outbound, wide=wide), route.success_rate) for route in routes]
+    else:
+        titles = [*_HEAD, _WHERE, *titles, _DIFFERS]
+        rows = []
+        for pair in compare(table, baseline.table, outbound=outbound):
+            rows += _pair_cells(pair, table, baseline, outbound=outbound, wide=wide)
+    widths = [max(len(row[column]) for row in [titles, *(cells for cells, _ in rows)]) for column in range(len(titles))]
+    left = frozenset({0}) if baseline is None else frozenset({0, len(_HEAD), len(titles) - 1})
+    return [(_line(titles, widths, left), None), *((_line(cells, widths, left), rate) for cells, rate in rows)]
 
 
-def footer(table: Table) -> list[str]:
+def _pair_cells(
+    pair: Pair, table: Table, baseline: Baseline, *, outbound: bool, wide: bool
+) -> list[tuple[list[str], float | None]]:
+    """A line for each side that has the route; the name stands in the first."""
+    rows: list[tuple[list[str], float | None]] = []
+    for route, where, seconds in (
+        (pair.now, baseline.now, table.seconds),
+        (pair.before, baseline.then, baseline.table.seconds),
+    ):
+        if route is not None:
+            name, service, *cells = _cells(route, seconds, outbound=outbound, wide=wide)
+            first = [name, service] if not rows else ["", ""]
+            words = pair.words if not rows else ""
+            rows.append(([*first, where, *cells, words], route.success_rate if route is pair.now else None))
+    return rows
+
+
+def footer(table: Table, baseline: Baseline | None = None) -> list[str]:
     """Where the figures are from, and what one must know about them."""
     connections = "" if table.connections is None else f", {table.connections} connections open"
-    return [f"from {table.source}, {table.seconds:.0f} s{connections}", *(f"note: {note}" for note in table.notes)]
+    source = f"{table.source}, {table.seconds:.0f} s{connections}"
+    notes = [f"note: {note}" for note in table.notes]
+    if baseline is not None:
+        then = f"{baseline.then}: {baseline.words}, {baseline.table.seconds:.0f} s"
+        return [f"{baseline.now}: {source}", then, *notes, *(f"note: {note}" for note in baseline.table.notes)]
+    if table.no_before:
+        notes.append(f"note: no figures of the cluster from before the swap: {table.no_before}")
+    return [f"from {source}", *notes]
 
 
-def json_rows(table: Table, *, outbound: bool) -> dict[str, list[dict[str, Any]]]:
+def json_rows(table: Table, *, outbound: bool, baseline: Baseline | None = None) -> dict[str, list[dict[str, Any]]]:
     """Linkerd's document, with more fields; what is not known is null."""
-    routes = sorted(table.routes, key=lambda route: (route.service, route.route))
-    return {table.title: [_json(route, table, outbound=outbound) for route in routes]}
+    if baseline is None:
+        routes = sorted(table.routes, key=lambda route: (route.service, route.route))
+        rows = [_json(route, table, outbound=outbound) for route in routes]
+        nothing: dict[str, Any] = {"baseline": None, "differs": {}, "no_baseline": table.no_before or None}
+        return {table.title: [{**row, **nothing} for row in rows]}
+    rows = []
+    for pair in compare(table, baseline.table, outbound=outbound):
+        then = None if pair.before is None else _json(pair.before, baseline.table, outbound=outbound)
+        if then is not None:
+            then["where"] = baseline.then
+        service, name = pair.key
+        now = pair.now or Route(name, service)
+        row = _json(now, table, outbound=outbound)
+        rows.append({**row, "baseline": then, "differs": pair.differs, "no_baseline": None})
+    return {table.title: rows}
 
 
 def _cells(route: Route, seconds: float, *, outbound: bool, wide: bool) -> list[str]:
@@ -58,9 +119,13 @@ def _cells(route: Route, seconds: float, *, outbound: bool, wide: bool) -> list[
     return cells
 
 
-def _line(cells: list[str], widths: list[int]) -> str:
-    first, *rest = zip(cells, widths, strict=True)
-    return GAP.join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
+def _line(cells: list[str], widths: list[int], left: frozenset[int]) -> str:
+    """Figures to the right, words (the columns of `left`) to the left."""
+    padded = [
+        cell.ljust(width) if column in left else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return GAP.join(padded).rstrip()
 
 
 def _json(route: Route, table: Table, *, outbound: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interceptor.cli.routes_table import footer, json_rows, text_table
+from interceptor.cli.routes_table import Baseline, footer, json_rows, text_table
 from interceptor.mesh.sources.model import DEFAULT, Route, Table
 
 ROUTES = [
@@ -52,3 +52,32 @@ def test_json() -> None:
 
 def test_footer() -> None:
     assert footer(TABLE) == ["from the Linkerd proxies of 2 pods, 60 s, 7 connections open", "note: a note"]
+
+
+def test_beside_a_baseline() -> None:
+    now = Table("deploy/x", "the session x-1 on this machine", 30.0, [Route("/a", success=900, p50=10), Route("/n")])
+    then = Table("deploy/x", "the Linkerd proxies of 1 pod", 60.0, [Route("/a", "svc", success=600, failure=300)])
+    baseline = Baseline(then, "local", "cluster", "before the swap, the Linkerd proxies of 1 pod")
+    lines = text_table(now, outbound=False, wide=False, baseline=baseline)
+    assert [line for line, _ in lines] == [
+        "ROUTE   SERVICE   WHERE     SUCCESS       RPS   LATENCY_P50   LATENCY_P95   LATENCY_P99   DIFFERENCE",
+        "/a            -   local     100.00%   30.0rps          10ms             -             -   fails less",
+        "                  cluster    66.67%   15.0rps             -             -             -",
+        "/n            -   local           -         -             -             -             -",
+    ]
+    assert [success for _, success in lines] == [None, 1.0, None, None]
+    assert footer(now, baseline) == [
+        "local: the session x-1 on this machine, 30 s",
+        "cluster: before the swap, the Linkerd proxies of 1 pod, 60 s",
+    ]
+    first, second = json_rows(now, outbound=False, baseline=baseline)["deploy/x"]
+    assert (first["differs"], first["baseline"]["success"], first["baseline"]["where"]) == (
+        {"success": "better"}, 600 / 900, "cluster",
+    )  # fmt: skip
+    assert (second["baseline"], second["differs"]) == (None, {})
+
+
+def test_without_figures_from_before() -> None:
+    now = Table("deploy/x", "the session", 30.0, [Route("/a")], no_before="no pod had a mesh proxy")
+    assert footer(now)[1] == "note: no figures of the cluster from before the swap: no pod had a mesh proxy"
+    assert json_rows(now, outbound=False)["deploy/x"][0]["no_baseline"] == "no pod had a mesh proxy"

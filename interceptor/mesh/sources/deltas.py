@@ -56,6 +56,14 @@ class Histogram:
             lower, below = bound, count
         return lower
 
+    def counts(self, scale: float = 1.0) -> dict[float, float]:
+        """How many are in each bucket alone, by its upper bound times `scale`."""
+        found, below = {}, 0.0
+        for bound in sorted(self._buckets):
+            found[bound * scale] = max(0.0, self._buckets[bound] - below)
+            below = max(below, self._buckets[bound])
+        return found
+
     @property
     def bounds(self) -> list[float]:
         """The finite bounds."""

@@ -23,6 +23,7 @@ NAMES = frozenset(
         "envoy_vhost_vcluster_upstream_rq",
         "envoy_vhost_vcluster_upstream_rq_time_bucket",
         "envoy_http_downstream_cx_active",
+        "envoy_server_uptime",
     }
 )
 _GRPC_FAILURES = frozenset({"2", "4", "7", "13", "14", "15"})
@@ -106,6 +107,7 @@ def _finish(routes: dict[str, Route], latencies: dict[str, Histogram]) -> list[R
         latency = latencies.get(key)
         if latency is not None:
             route.p50, route.p95, route.p99 = (latency.quantile(share) for share in (0.5, 0.95, 0.99))
+            route.latencies = latency.counts()
     return list(routes.values())
 
 

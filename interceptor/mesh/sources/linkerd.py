@@ -74,6 +74,7 @@ class _Building:
             None if value is None else value * self.scale
             for value in (self.latency.quantile(share) for share in (0.5, 0.95, 0.99))
         )
+        route.latencies = self.latency.counts(self.scale)
         return route
 
 

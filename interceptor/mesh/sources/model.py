@@ -13,18 +13,22 @@ INBOUND, OUTBOUND = "inbound", "outbound"
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked. `to` is a service (`books` or `books.shop`) whose callers' side is wanted: outbound then."""
+    """What is asked. `to` is a service (`books` or `books.shop`) whose callers' side is wanted: outbound then.
+
+    `outward` without `to` is what the workload asks of any service.
+    """
 
     namespace: str
     kind: str  # Deployment, ...
     name: str
     window: float  # seconds
     to: str = ""
+    outward: bool = False
 
     @property
     def direction(self) -> str:
         """As the proxies name it."""
-        return OUTBOUND if self.to else INBOUND
+        return OUTBOUND if self.to or self.outward else INBOUND
 
     @property
     def title(self) -> str:
@@ -65,6 +69,7 @@ class Route:
     timeouts: int | None = None
     retries: int | None = None
     statuses: dict[str, int] = field(default_factory=dict)
+    latencies: dict[float, float] = field(default_factory=dict)  # answers by their bucket's upper bound in milliseconds
 
     @property
     def total(self) -> int:
@@ -95,6 +100,8 @@ class Table:
     routes: list[Route]
     notes: Sequence[str] = ()
     connections: int | None = None
+    before: Table | None = None  # what the cluster had before the swap, where the source is a session
+    no_before: str = ""  # why there is none
 
 
 class NoFigures(Exception):

@@ -105,6 +105,7 @@ async def in_cluster(cluster: Cluster, namespace: str) -> Prometheus | None:
             running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
             if running:
                 return _of_pod(cluster, running[0])
+            break  # the namespace is part of what was just seen
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +23,15 @@ COARSE = "their latencies are estimates: the proxy counts HTTPRoutes in only a f
 
 @dataclass(frozen=True)
 class Proxy:
-    """One pod's proxy, and where its metrics are."""
+    """One pod's proxy: where its metrics are, its container, and the port of its own settings."""
 
     pod: str
     mesh: str  # Linkerd, Istio, Envoy
     port: int
     path: str
+    container: str
+    admin: int
+    environ: Mapping[str, str]  # as far as the pod's spec has the values
 
     @property
     def names(self) -> frozenset[str]:
@@ -42,12 +45,15 @@ def proxy_in(pod: dict[str, Any]) -> Proxy | None:
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
         ports = {port.get("name"): port["containerPort"] for port in container.get("ports") or []}
         name, place = container["name"], pod["metadata"]["name"]
+        environ = {item["name"]: str(item["value"]) for item in container.get("env") or [] if "value" in item}
         if name == "linkerd-proxy":
-            return Proxy(place, "Linkerd", ports.get("linkerd-admin", 4191), "/metrics")
+            port = ports.get("linkerd-admin", 4191)
+            return Proxy(place, "Linkerd", port, "/metrics", name, port, environ)
         if name == "istio-proxy":
-            return Proxy(place, "Istio", 15020, "/stats/prometheus")
+            return Proxy(place, "Istio", 15020, "/stats/prometheus", name, 15000, environ)
         if "envoy" in name or "/envoy" in container.get("image", ""):
-            return Proxy(place, "Envoy", ports.get("admin", ports.get("envoy-admin", 9901)), "/stats/prometheus")
+            port = ports.get("admin", ports.get("envoy-admin", 9901))
+            return Proxy(place, "Envoy", port, "/stats/prometheus", name, port, environ)
     return None
 
 
@@ -93,6 +99,27 @@ class Proxies:
         pods = "1 pod" if len(after) == 1 else f"{len(after)} pods"
         return Table(query.title, f"the {mesh} proxies of {pods}", seconds, routes, notes, connections)
 
+    async def so_far(self, queries: Sequence[Query]) -> list[Table]:
+        """A table for each query, of all that the proxies have counted: one scrape, at once. Raises NoFigures."""
+        found = [proxy for proxy in map(proxy_in, self._pods) if proxy is not None]
+        title = queries[0].title
+        if not found:
+            raise NoFigures(f"no pod of {title} had a mesh proxy")
+        mesh = found[0].mesh
+        scraped = await self._scrape(found[:MOST_PODS], queries[0])
+        if not scraped:
+            raise NoFigures(f"no proxy of {title} could be asked")
+        seconds = max(map(age, scraped.values()))
+        all_of_them: Growth = [sample for part in scraped.values() for sample in part]
+        pods = "1 pod" if len(scraped) == 1 else f"{len(scraped)} of {len(found)} pods"
+        tables = []
+        for query in queries:
+            routes = (linkerd if mesh == "Linkerd" else envoy).routes_of(all_of_them, query)
+            source = f"the {mesh} proxies of {pods}, since they began"
+            notes = [COARSE] if query.direction == OUTBOUND and any(map(_coarse, routes)) else []
+            tables.append(Table(query.title, source, seconds, routes, notes))
+        return tables
+
     async def _scrape(self, proxies: Sequence[Proxy], query: Query) -> dict[str, list[Sample]]:
         """The samples of each that answers."""
         found: dict[str, list[Sample]] = {}
@@ -111,6 +138,16 @@ class Proxies:
             for proxy in proxies:
                 group.create_task(scrape(proxy), name=f"scrape {proxy.pod}")
         return found
+
+
+def age(scraped: Sequence[Sample]) -> float:
+    """Seconds since a proxy began, as far as it says so and our clock is right; a second at least."""
+    for sample in scraped:
+        if sample.name == "process_start_time_seconds":
+            return max(1.0, time.time() - sample.value)
+        if sample.name == "envoy_server_uptime":
+            return max(1.0, sample.value)
+    return 1.0
 
 
 def _coarse(route: Route) -> bool:
