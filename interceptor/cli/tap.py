@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Coroutine, Iterator
@@ -44,6 +45,7 @@ LARGEST_FILE = 1024 * 1024 * 1024  # bytes of a recording
     "--min-latency", type=Seconds(), default=0.0, metavar="TIME", help="Only answers that took so long: 200ms."
 )
 @click.option("--from", "callers", multiple=True, metavar="CALLER", help="Only from a workload, a pod or an address.")
+@click.option("--trace", "traces", multiple=True, metavar="ID", help="Only of this trace; its first digits are enough.")
 @click.option("--direction", type=click.Choice(["inbound", "outbound"]), help="Only what callers ask, or COMMAND asks.")
 @click.option("--max", "most", type=click.IntRange(1), metavar="N", help="End after N requests.")
 @click.option("--headers", "show_headers", is_flag=True, help="Show the headers of each request and answer.")
@@ -93,6 +95,7 @@ def read_options(
     min_latency: float,
     callers: tuple[str, ...],
     direction: str | None,
+    traces: tuple[str, ...],
     most: int | None,
     show_secrets: bool,
     record: Path | None,
@@ -108,10 +111,16 @@ def read_options(
         if not equals or not name:
             raise click.UsageError(f"--header takes NAME=VALUE, not {header!r}", ctx)
         pairs.append((name.lower(), value))
+    traces = tuple(map(str.lower, traces))
+    for trace in traces:
+        if not re.fullmatch("[0-9a-f]{1,32}", trace):
+            raise click.UsageError(f"--trace takes a trace's id, or its first digits, not {trace!r}", ctx)
     if record is not None and record.suffix not in (".har", ".jsonl"):
         raise click.UsageError(f"--record writes FILE.har or FILE.jsonl, not {record.name!r}", ctx)
     try:
-        wanted = Filter(tuple(map(str.upper, methods)), paths, statuses, tuple(pairs), min_latency, direction or "")
+        wanted = Filter(
+            tuple(map(str.upper, methods)), paths, statuses, tuple(pairs), min_latency, direction or "", traces
+        )
     except InterceptorError as error:
         raise click.UsageError(f"--status: {error}", ctx) from error
     bodies = RECORDED_BODY if record is not None else 0

@@ -13,6 +13,8 @@ from interceptor import __version__
 
 Record = dict[str, Any]
 
+_OURS = ("direction", "pod", "peer", "caller", "caller_id", "grpc_status", "cancelled", "ambiguities", "trace_id")
+
 _HOP = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te"})
 
 
@@ -72,9 +74,11 @@ def har_entry(record: Record) -> dict[str, Any]:
         kind = _first(record["request_headers"], "content-type")
         text, encoding = _text(record["request_body"])
         entry["request"]["postData"] = {"mimeType": kind, "text": text, **encoding}
-    for name in ("direction", "pod", "peer", "caller", "caller_id", "grpc_status", "cancelled", "ambiguities"):
+    for name in _OURS:
         if record.get(name) not in (None, "", []):
             entry[f"_{name}"] = record[name]
+    if record.get("trace_id"):
+        entry["comment"] = f"trace {record['trace_id']}"  # where other programs show it
     return entry
 
 

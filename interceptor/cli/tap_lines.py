@@ -10,11 +10,13 @@ from collections import Counter, deque
 from datetime import datetime
 from typing import Any
 
+from interceptor.mesh.traffic.tracing import SHORT
+
 Record = dict[str, Any]
 
 MOST_LINES = 25  # a second: more can't be read, and scroll away what can
-_WIDTHS = (12, 26, 7, 38, 9, 9, 8)
-_TITLES = ("TIME", "FROM", "METHOD", "PATH", "STATUS", "LATENCY", "SIZE")
+_WIDTHS = (12, 26, 7, 38, 9, 9, 8, SHORT)
+_TITLES = ("TIME", "FROM", "METHOD", "PATH", "STATUS", "LATENCY", "SIZE", "TRACE")
 _GRPC = (
     "OK", "Cancelled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
     "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
@@ -86,6 +88,7 @@ class Screen:
             outcome(record),
             milliseconds(record["latency_ms"] if record["latency_ms"] is not None else record["duration_ms"]),
             bytes_text(size),
+            str(record.get("trace_id", ""))[:SHORT],
         )
         lines = [(self._row(row), failed)]
         lines += [(f"    {note}", failed) for note in notes(record)]
@@ -102,7 +105,7 @@ class Screen:
             text = _printable(cell)
             if len(text) > width:
                 text = text[: width - 1] + "~" if index != 1 else "~" + text[1 - width :]
-            texts.append(f"{text:>{width}}" if index >= 5 else f"{text:<{width}}")
+            texts.append(f"{text:>{width}}" if index in (5, 6) else f"{text:<{width}}")
         return " ".join(texts).rstrip()
 
 

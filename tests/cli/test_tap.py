@@ -33,6 +33,8 @@ def test_tap_options(tmp_path: Path) -> None:
         "200ms",
         "--max",
         "3",
+        "--trace",
+        "4BF9",
     ]
     options = parsed(tap.tap, tap.read_options, *words, "--record", record, "-n", "shop")
     assert isinstance(options, TapOptions)
@@ -44,6 +46,7 @@ def test_tap_options(tmp_path: Path) -> None:
         "headers": [["x-user", "a*"]],
         "min_latency": 0.2,
         "direction": "",
+        "traces": ["4bf9"],
     }
 
 
@@ -54,6 +57,7 @@ def test_tap_options(tmp_path: Path) -> None:
         (tap.tap, ["--header", "x"], "--header takes NAME=VALUE"),
         (tap.tap, ["--record", "a.txt"], "--record writes FILE.har or FILE.jsonl"),
         (tap.tap, ["--max", "0"], "--max"),
+        (tap.tap, ["--trace", "4bf9z"], "--trace takes a trace's id"),
         (routes.routes, ["a", "--to", "b", "--from", "c"], "--to and --from exclude each other"),
         (routes.routes, ["a", "-t", "1h"], "is not a time"),
         (routes.routes, ["a", "-t", "20m"], "--window takes 1s to 10m"),

@@ -39,6 +39,15 @@ def test_har() -> None:
     assert (entry["time"], entry["timings"]["wait"], entry["_cancelled"]) == (13.0, 12.34, "the caller")
 
 
+def test_har_names_the_trace() -> None:
+    entry = har_entry({**RECORD, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"})
+    assert (entry["_trace_id"], entry["comment"]) == (
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "trace 4bf92f3577b34da6a3ce929d0e0e4736",
+    )
+    assert "comment" not in har_entry(RECORD)
+
+
 def test_har_document() -> None:
     for count in (0, 1, 3):
         text = io.StringIO()

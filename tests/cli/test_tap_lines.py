@@ -44,6 +44,14 @@ def test_one_line() -> None:
     assert max(len(line), len(screen.title())) <= 120
 
 
+def test_trace_is_shown() -> None:
+    screen = Screen(120)
+    (line,) = texts(screen.add({**RECORD, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}))
+    assert line.endswith(" 4bf92f35")
+    assert screen.title().index("TRACE") == line.index("4bf92f35")
+    assert len(line) <= 120
+
+
 def test_headers() -> None:
     lines = texts(Screen(120, headers=True).add(RECORD))
     assert lines[1:] == ["    > host: orders", "    < server: x"]

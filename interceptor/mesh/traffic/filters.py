@@ -11,6 +11,7 @@ from typing import Any
 from interceptor.errors import UsageError
 from interceptor.http.exchange import Exchange
 from interceptor.mesh.traffic.record import failed
+from interceptor.mesh.traffic.tracing import trace_of
 
 _STATUS = re.compile(r"([1-5])xx|([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?", re.IGNORECASE)
 
@@ -25,6 +26,7 @@ class Filter:
     headers: Sequence[Sequence[str]] = ()  # of the request: name, and a pattern for its value
     min_latency: float = 0.0  # seconds
     direction: str = ""
+    traces: Sequence[str] = ()  # beginnings of trace ids
     _ranges: list[tuple[int, int]] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -36,6 +38,8 @@ class Filter:
         if self.methods and exchange.method.upper() not in self.methods:
             return False
         if self.paths and not any(_path_matches(exchange.path, pattern) for pattern in self.paths):
+            return False
+        if self.traces and not trace_of(exchange.request_headers).startswith(tuple(self.traces)):
             return False
         if not self.headers:
             return True
@@ -72,6 +76,7 @@ class Filter:
             "headers": [list(header) for header in self.headers],
             "min_latency": self.min_latency,
             "direction": self.direction,
+            "traces": list(self.traces),
         }
 
     @classmethod
@@ -85,6 +90,7 @@ class Filter:
                 headers=tuple((str(name).lower(), str(wanted)) for name, wanted in value.get("headers", ())),
                 min_latency=float(value.get("min_latency", 0.0)),
                 direction=str(value.get("direction", "")),
+                traces=tuple(map(str, value.get("traces", ()))),
             )
         except (TypeError, ValueError) as error:
             raise UsageError(f"not a filter: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from interceptor.http.exchange import Exchange, Pairs
 from interceptor.mesh.traffic.masking import masked_header, masked_path
+from interceptor.mesh.traffic.tracing import trace_of
 
 Record = dict[str, Any]
 
@@ -70,6 +71,7 @@ def record_of(exchange: Exchange, where: Where, number: int, wall: float, *, sta
         "response_headers": _headers(exchange.response_headers, secrets),
     }
     for name, value in (
+        ("trace_id", trace_of(exchange.request_headers)),
         ("request_trailers", _headers(exchange.request_trailers, secrets)),
         ("response_trailers", _headers(exchange.response_trailers, secrets)),
         ("interim", list(exchange.interim)),

@@ -10,11 +10,13 @@ from interceptor.errors import UsageError
 from interceptor.http.exchange import CALLER, Exchange
 from interceptor.mesh.traffic.filters import Filter
 
+TRACED = b"\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 def exchange(**fields: object) -> Exchange:
     one = Exchange()
     one.method, one.path, one.status = "GET", "/books/1", 200
-    one.request_fields = b"\r\nHost: a\r\nX-User: ana\r\nX-User: bob"
+    one.request_fields = b"\r\nHost: a\r\nX-User: ana\r\nX-User: bob" + TRACED
     for name, value in fields.items():
         setattr(one, name, value)
     return one
@@ -33,6 +35,9 @@ def exchange(**fields: object) -> Exchange:
         ({"headers": [["X-User", "bob"]]}, True),
         ({"headers": [["x-user", "b*"]]}, True),
         ({"headers": [["x-user", "b*"], ["host", "b"]]}, False),
+        ({"traces": ["4bf9"]}, True),
+        ({"traces": ["00f0", "4bf92f3577b34da6a3ce929d0e0e4736"]}, True),
+        ({"traces": ["bf9"]}, False),
     ],
 )
 def test_requests(wanted: dict[str, Any], passes: bool) -> None:
