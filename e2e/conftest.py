@@ -15,9 +15,14 @@ import pytest
 from e2e.cluster import Cluster, Unavailable
 from e2e.kubectl import Kubectl
 from e2e.scene import MEASURED, Scene
+from tests.inherited import forget_process
 
 HERE = Path(__file__).resolve().parent
 REPORT = pytest.StashKey[pytest.TestReport]()
+
+
+def pytest_configure() -> None:
+    forget_process()  # the clients under test are to hear Ctrl-C, whoever started the run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
