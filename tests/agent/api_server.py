@@ -67,6 +67,7 @@ class ApiServer:
         self.job = True
         self.reads = 0  # of the Lease
         self.asked = 0  # anything, by anybody
+        self.renewing = False  # whether somebody renews the Lease, between any two looks at it
         self.conflicts = 0  # patches yet to be answered with 409
         self.broken = ""  # what every request is answered with instead, if anything
         self.deleted = asyncio.Event()
@@ -93,6 +94,8 @@ class ApiServer:
         match request.method, request.path:
             case "GET", path if path == LEASE:
                 self.reads += 1
+                if self.renewing:
+                    self.renew(f"t{self.reads}")
                 return web.json_response(self.lease) if self.lease else _missing()
             case "GET", path if path == DEPLOYMENT:
                 return web.json_response(self.deployment)

@@ -49,18 +49,13 @@ class Agent:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
-    def cpu(self) -> float:
-        """Seconds of processor time, so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    async def exit_code(self, within: float = 15.0) -> int:
+    async def exit_code(self, within: float = 30.0) -> int:
         return await asyncio.to_thread(self.process.wait, within)
 
-    async def says(self, text: str, within: float = 15.0) -> None:
+    async def says(self, text: str, within: float = 30.0) -> None:
         """Return when the agent's log holds `text`."""
         async with asyncio.timeout(within):
             while text not in self.words:  # noqa: ASYNC110  another process writes it

@@ -33,7 +33,7 @@ async def lose_client(agent: Agent) -> None:
         tunnel.close(Reason.BROKEN)
 
 
-async def until(condition: Callable[[], object], within: float = 15.0) -> None:
+async def until(condition: Callable[[], object], within: float = 30.0) -> None:
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110  another process acts
             await asyncio.sleep(0.02)
@@ -58,7 +58,9 @@ async def test_silent_start_is_undone(tmp_path: Path) -> None:
 async def test_live_tunnel_keeps_workload(tmp_path: Path) -> None:
     """Whatever the Lease says."""
     api = ApiServer()
+    api.renewing = True  # until there is a tunnel
     async with guarded(tmp_path, api, silent_after=0.5) as agent, tunnel_to(agent, local_side({})):
+        api.renewing = False
         reads = api.reads
         await asyncio.sleep(1.5)
         assert not api.restored
@@ -67,7 +69,7 @@ async def test_live_tunnel_keeps_workload(tmp_path: Path) -> None:
 
 async def test_goodbye_leaves_all_to_client(tmp_path: Path) -> None:
     api = ApiServer()
-    async with guarded(tmp_path, api) as agent:
+    async with guarded(tmp_path, api, silent_after=60.0) as agent:
         async with tunnel_to(agent, local_side({})) as tunnel:
             tunnel.close(Reason.GOODBYE, "the session ended")
         await asyncio.sleep(1.5)
@@ -78,22 +80,24 @@ async def test_goodbye_leaves_all_to_client(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_moving_lease_keeps_workload(tmp_path: Path) -> None:
     api = ApiServer()
+    api.renewing = True
     async with guarded(tmp_path, api) as agent:
         await lose_client(agent)
-        for count in range(12):
-            api.renew(f"t{count}")
-            await asyncio.sleep(0.25)
+        await until(lambda: api.reads > 8)
         assert not api.restored
+        api.renewing = False
         await until(lambda: api.restored)
 
 
 async def test_return_keeps_workload(tmp_path: Path) -> None:
     api = ApiServer()
-    async with guarded(tmp_path, api, lost_after=1.0) as agent:
+    async with guarded(tmp_path, api, lost_after=20.0, silent_after=60.0) as agent:
         await lose_client(agent)
         await until(lambda: api.reads > 1)
         async with tunnel_to(agent, local_side({})):
+            reads = api.reads
             await asyncio.sleep(1.5)
+            assert api.reads <= reads + 1  # nobody looks any more; one may have been under way
             assert not api.restored
 
 
@@ -110,12 +114,12 @@ async def test_other_holder_is_waited_for(tmp_path: Path) -> None:
     api = ApiServer()
     assert api.lease is not None
     api.lease["spec"]["holderIdentity"] = "bob@desk/orders-zzzzz"
+    api.renewing = True
     async with guarded(tmp_path, api) as agent:
         await agent.says("another session holds the workload")
-        for count in range(8):
-            api.renew(f"t{count}")
-            await asyncio.sleep(0.25)
+        await until(lambda: api.reads > 8)
         assert not api.restored
+        api.renewing = False
         await until(lambda: api.restored)
 
 
@@ -144,7 +148,7 @@ async def test_others_swap_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("broken", ["no upstream", "html"])
 async def test_unreachable_api_counts_for_nothing(tmp_path: Path, broken: str) -> None:
     api = ApiServer()
-    async with guarded(tmp_path, api) as agent:
+    async with guarded(tmp_path, api, silent_after=60.0) as agent:
         async with tunnel_to(agent, local_side({})) as tunnel:
             api.broken = broken
             tunnel.close(Reason.BROKEN)
@@ -184,7 +188,7 @@ async def test_callers_go_to_restored_pods(tmp_path: Path) -> None:
             assert (await answer).endswith(b"hello")
         assert api.job  # an agent is left that may still have callers
         api.pods[1]["metadata"]["deletionTimestamp"] = "2026-11-23T05:01:00Z"
-        await asyncio.wait_for(api.deleted.wait(), 15)
+        await asyncio.wait_for(api.deleted.wait(), 30)
     assert api.forgotten == ["orders-5d9c/uid-5d9c"]  # the agents' ReplicaSet, and no other
 
 
@@ -217,7 +221,7 @@ async def test_half_ended_session_is_finished(tmp_path: Path) -> None:
         async with tunnel_to(agent, local_side({})) as tunnel:
             api.deployment = api.original
             tunnel.close(Reason.BROKEN)
-        await asyncio.wait_for(api.deleted.wait(), 15)
+        await asyncio.wait_for(api.deleted.wait(), 30)
         await agent.says("the workload is restored already")
 
 
@@ -246,6 +250,6 @@ async def test_flapping_tunnel_looks_no_more_often(tmp_path: Path) -> None:
         for _ in range(8):
             await lose_client(agent)
         await asyncio.sleep(0.6)
-        reads = api.reads
+        reads, began = api.reads, asyncio.get_running_loop().time()
         await asyncio.sleep(2.0)
-        assert api.reads - reads <= 6  # one in half a second
+        assert api.reads - reads <= 2 * (asyncio.get_running_loop().time() - began) + 2  # one in half a second

@@ -43,13 +43,16 @@ HTTPServer((os.environ["INTERCEPTOR_BIND"], {APP}), Handler).serve_forever()
 
 
 @asynccontextmanager
-async def alone(folder: Path, api: ApiServer, **app: Any) -> AsyncIterator[Agent]:
+async def alone(
+    folder: Path, api: ApiServer, *, lost_after: float = 0.5, silent_after: float = 1.5, **app: Any
+) -> AsyncIterator[Agent]:
     """An agent without a guard that knows the app's command; its child ends with it."""
+    times = {"lost_after": lost_after, "silent_after": silent_after, "hold": 20.0}
     command = {"argv": [sys.executable, "-c", SERVER, "$(GREETING)!"], "expand": True, "environ": {}, **app}
     async with serving_api(folder, api) as environ:
         (folder / "token").write_text("")  # nobody to the API server
         variables = {**os.environ, **environ, "GREETING": "hello"}
-        with running_agent(folder, environ=variables, app=command, hold=20.0) as agent:
+        with running_agent(folder, environ=variables, app=command, **times) as agent:
             yield agent
 
 
@@ -84,17 +87,21 @@ async def test_app_that_fails_its_probe_is_not_ready(tmp_path: Path) -> None:
 
 
 async def test_client_that_comes_back_keeps_the_pod(tmp_path: Path) -> None:
-    async with alone(tmp_path, ApiServer(), argv=[sys.executable, "-c", SERVER, "x"]) as agent, serving() as port:
+    api, command = ApiServer(), [sys.executable, "-c", SERVER, "x"]
+    async with alone(tmp_path, api, lost_after=20.0, silent_after=60.0, argv=command) as agent, serving() as port:
         await lose_client(agent)
+        await until(lambda: api.asked > 1)
         async with tunnel_to(agent, local_side({APP: port})):
-            await asyncio.sleep(2.0)  # longer than silent_after
+            asked = api.asked
+            await asyncio.sleep(1.5)
+            assert api.asked <= asked + 1  # nobody counts any more; one look may have been under way
             assert (await call(agent.bind, APP)).endswith(b"hello")
             assert "in place" not in agent.words
 
 
 async def test_outage_of_the_api_server_counts_for_nothing(tmp_path: Path) -> None:
     api = ApiServer()
-    async with alone(tmp_path, api) as agent:
+    async with alone(tmp_path, api, silent_after=60.0) as agent:
         await until(lambda: api.asked)
         async with tunnel_to(agent, local_side({})) as tunnel:
             api.broken = "html"  # no HTTP of an API server's

@@ -50,7 +50,7 @@ async def session(folder: Path, *, told: int = 1) -> AsyncIterator[Agent]:
 
 async def keep_calling(agent: Agent) -> None:
     while True:
-        assert (await call(agent.bind, APP, within=5)).endswith(b"hello")
+        assert (await call(agent.bind, APP, within=20)).endswith(b"hello")
         assert await status(agent, "/ready") == b"200"
         await asyncio.sleep(0.02)
 

@@ -10,10 +10,15 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.client import TunnelLost
+from interceptor.tunnel.local import LocalSide
+from interceptor.tunnel.mux import Mux
+from interceptor.tunnel.relay import Relay
 from interceptor.wire.reasons import Reason
 from tests.agent.running import APP, HEALTH, TUNNEL, Agent, local_side, loopback, running_agent, tunnel_to
 
@@ -107,7 +112,7 @@ async def test_caller_survives_lost_tunnel(tmp_path: Path) -> None:
         async with asyncio.TaskGroup() as group:
             async with tunnel_to(agent, local_side({APP: nobody})) as tunnel:
                 answer = group.create_task(call(agent.bind, APP), name="call")
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(20):
                     while not tunnel.streams:  # noqa: ASYNC110  the agent is another process
                         await asyncio.sleep(0.01)
                 tunnel.close(Reason.BROKEN)
@@ -139,7 +144,7 @@ async def test_late_request_hears_503(tmp_path: Path) -> None:
         writer.write(REQUEST[:2])
         await asyncio.sleep(0.1)
         writer.write(REQUEST[2:])
-        assert b" 503 " in await asyncio.wait_for(reader.read(), 5)
+        assert b" 503 " in await asyncio.wait_for(reader.read(), 20)
         await closed(writer)
 
 
@@ -161,7 +166,7 @@ async def test_others_are_reset(tmp_path: Path, words: bytes) -> None:
         reader, writer = await asyncio.open_connection(agent.bind, APP)
         writer.write(words)
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 20)
         await closed(writer)
 
 
@@ -246,13 +251,19 @@ async def test_sent_back_callers_wait(tmp_path: Path) -> None:
     """The local side closed before the pause was asked for: no circle of offers and refusals, no lost caller."""
     stand_in = loopback()
     with running_agent(tmp_path) as agent:
-        local = local_side({APP: 1})
+        offers: list[object] = []
+
+        class Counting(LocalSide):
+            def connect(self, mux: Mux, relay: Relay, target: dict[str, Any]) -> None:
+                offers.append(target)
+                super().connect(mux, relay, target)
+
+        local = Counting(AsyncioPoller(asyncio.get_running_loop()), {}, 2.0, lambda _port, _open: None)
         local.close("the command has ended")
         async with serving(host=stand_in, port=APP), tunnel_to(agent, local) as tunnel, asyncio.TaskGroup() as group:
             answer = group.create_task(call(agent.bind, APP), name="call")
-            before = agent.cpu()
             await asyncio.sleep(0.5)
-            assert agent.cpu() - before < 0.2
+            assert len(offers) <= 1
             await tunnel.ask("handover", {"pods": [stand_in]})
             assert (await answer).endswith(b"hello")
 
@@ -269,7 +280,7 @@ async def test_newer_tunnel_replaces(tmp_path: Path) -> None:
     with running_agent(tmp_path) as agent:
         async with serving() as port, tunnel_to(agent, local_side({APP: port})) as first:  # noqa: SIM117  up before the next
             async with tunnel_to(agent, local_side({APP: port})):
-                lost = await asyncio.wait_for(asyncio.shield(first.ended), 5)
+                lost = await asyncio.wait_for(asyncio.shield(first.ended), 20)
                 assert (lost.reason, lost.text) == (Reason.REPLACED, "a newer tunnel took over")
                 with pytest.raises(TunnelLost):
                     await first.ask("arm")
@@ -294,21 +305,21 @@ async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
             reader, writer = await asyncio.open_connection(agent.bind, APP)
             writer.write(REQUEST)
             _, idle_writer = await asyncio.open_connection(agent.bind, APP)
-            await asyncio.wait_for(asked.wait(), 5)
+            await asyncio.wait_for(asked.wait(), 20)
             agent.terminate()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while await status(agent, "/ready") == b"200":  # noqa: ASYNC110  as the kubelet does
                     await asyncio.sleep(0.02)
             _, late = await asyncio.open_connection(agent.bind, APP)
             await asyncio.sleep(3.5)
             assert agent.process.poll() is None
             answer_now.set()
-            assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"slow")
+            assert (await asyncio.wait_for(reader.read(), 20)).endswith(b"slow")
             await closed(writer)
             for other in (idle_writer, late):
                 await closed(other)
             assert await agent.exit_code() == 0
-            assert (await asyncio.wait_for(asyncio.shield(tunnel.ended), 5)).reason is Reason.GOODBYE
+            assert (await asyncio.wait_for(asyncio.shield(tunnel.ended), 20)).reason is Reason.GOODBYE
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ async def test_only_yes_is_yes(monkeypatch: pytest.MonkeyPatch, typed: str, mean
         assert await ask("Take it over?") is meant
         heard = b""
         while b"Take it over? [y/N] " not in heard:  # the terminal's echo of what was typed is in there too
-            heard += await asyncio.wait_for(asyncio.to_thread(os.read, person, 1000), 5)
+            heard += await asyncio.wait_for(asyncio.to_thread(os.read, person, 1000), 20)
 
 
 async def test_cancelled_question_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,7 +249,7 @@ async def test_stubborn_pod_is_killed(api: Api) -> None:
     await api.ok("DELETE", api.path("pods", "one"))
     assert (await api.get(api.path("pods", "one")))["metadata"]["deletionTimestamp"]
     await api.eventually(lambda: api.call("GET", api.path("pods", "one")), lambda answer: answer[0] == 404)
-    assert 1.5 < time.monotonic() - began < 12
+    assert time.monotonic() - began > 1.5
 
 
 async def test_running_pod_is_fixed(api: Api) -> None:

@@ -37,7 +37,7 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
     """Close, and let what was said leave; a peer that doesn't read is not waited for long."""
     writer.close()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await writer.wait_closed()
     except OSError:  # TimeoutError is one
         writer.transport.abort()

@@ -99,7 +99,7 @@ async def test_next_answer_is_fetched_ahead(tmp_path: Path) -> None:
     ends = f"{{'expirationTimestamp': {soon}}} if runs == 1 else {{}}"
     plugged = plugged_in(tmp_path, f"time.sleep(0.3); answer(token=str(runs), **({ends}))")
     assert (await plugged.current()).authorization == "Bearer 1"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await plugged.current()).authorization == "Bearer 1"
         while (await plugged.current()).authorization == "Bearer 1":  # noqa: ASYNC110  a process ends
             await asyncio.sleep(0.05)
@@ -107,10 +107,13 @@ async def test_next_answer_is_fetched_ahead(tmp_path: Path) -> None:
 
 
 async def test_impatient_request_cuts_no_run_short(tmp_path: Path) -> None:
-    plugged = plugged_in(tmp_path, "time.sleep(0.5); answer(token=str(runs))")
+    awaited = tmp_path / "awaited"
+    wait = f"while not os.path.exists({str(awaited)!r}): time.sleep(0.01)\n"
+    plugged = plugged_in(tmp_path, f"{wait}answer(token=str(runs))")
     for _ in range(3):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(plugged.current(), 0.1)
+    awaited.touch()
     assert (await plugged.current()).authorization == "Bearer 1"
     assert runs(tmp_path) == 1
 

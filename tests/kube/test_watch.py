@@ -46,7 +46,7 @@ def stream(*pieces: bytes, stay: bool = False) -> Handler:
 async def take(events: AsyncGenerator[WatchEvent, None], count: int) -> list[str]:
     """The next events, as `TYPE name@version`."""
     seen: list[str] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(seen) < count:
             event = await anext(events)
             metadata = event.object.get("metadata")
@@ -110,11 +110,14 @@ async def test_broken_server_is_asked_ever_more_rarely(cluster: Cluster, server:
     server.answer(PATH, listing(5), stream())  # every watch ends at once
     async with aclosing(cluster.watch(PODS, "shop")) as events:
         assert await take(events, 1) == ["SYNCED"]
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1):
-                await anext(events)
-    # Pauses double from 10 to 20 ms on, half of each by chance: about 7 fit in a second, fewer on a busy machine.
-    assert 2 <= len(server.seen) <= 9
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(anext(events), name="wait for an event")  # type: ignore[arg-type]
+            while len(server.seen) < 9:  # noqa: ASYNC110  as often as the client asks
+                await asyncio.sleep(0.01)
+            waiting.cancel()
+    # Pauses double from 10 ms on, half of each by chance: however slow the machine, the first seven take that long.
+    assert time.monotonic() - began >= 0.005 * (2**7 - 1)
 
 
 async def test_failures_in_the_middle_pass(cluster: Cluster, server: ApiServer) -> None:
@@ -166,7 +169,7 @@ async def test_leaving_ends_the_connection(cluster: Cluster, server: ApiServer) 
     server.answer(PATH, listing(5), endless)
     async with aclosing(cluster.watch(PODS, "shop")) as events:
         await take(events, 2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await ended.wait()
 
 
@@ -194,7 +197,7 @@ async def test_silence_is_noticed(cluster: Cluster, server: ApiServer, monkeypat
     began = time.monotonic()
     async with aclosing(cluster.watch(PODS, "shop")) as events:
         assert await take(events, 2) == ["SYNCED", "ADDED a@6"]
-    assert 0.2 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.2
 
 
 async def test_unreachable_server_is_told(cluster: Cluster, server: ApiServer) -> None:

@@ -17,7 +17,7 @@ import json, socket, sys
 host, port = sys.argv[1], int(sys.argv[2])
 said = []
 with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-    sock.settimeout(5)
+    sock.settimeout(20)
     for size in json.loads(sys.argv[3]):
         sock.sendto(b"x" * size, (host, port))
         data, peer = sock.recvfrom(65536)
@@ -27,7 +27,7 @@ print(json.dumps(said))
 REFUSED = """
 import json, socket, sys, time
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-    sock.settimeout(5)
+    sock.settimeout(20)
     sock.connect((sys.argv[1], int(sys.argv[2])))
     sock.send(b"x")
     try:

@@ -57,7 +57,7 @@ async def take(path: str, question: dict[str, Any], hub: Hub, count: int, answer
     """Tap, let `count` requests pass, return what came."""
     found: list[dict[str, Any]] = []
     connection = open_one(hub, "orders-1", {"peer": "10.0.0.7:1234", "port": 8080})
-    async with connect(path) as link, asyncio.timeout(5):
+    async with connect(path) as link, asyncio.timeout(20):
         async for line in link.follow({"do": "tap", **question}):
             if "tapping" in line:
                 for _ in range(count):
@@ -121,7 +121,7 @@ async def test_secrets_on_request() -> None:
 async def test_filtered() -> None:
     hub = Hub()
     connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
-    async with served(hub) as path, connect(path) as link, asyncio.timeout(5):
+    async with served(hub) as path, connect(path) as link, asyncio.timeout(20):
         async for line in link.follow({"do": "tap", "filter": {"statuses": ["5xx"]}}):
             if "tapping" in line:
                 pass_by(connection)
@@ -156,7 +156,7 @@ async def test_long_requests_are_shown_open(monkeypatch: pytest.MonkeyPatch) -> 
     now = [100.0]
     hub = Hub(clock=lambda: now[0])
     connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
-    async with served(hub) as path, connect(path) as link, asyncio.timeout(5):
+    async with served(hub) as path, connect(path) as link, asyncio.timeout(20):
         connection.to_socket(memoryview(ASK))
         now[0] += 3.0
         lines = link.follow({"do": "tap"})

@@ -33,12 +33,12 @@ async def test_lonely_session_object_is_watched(orders: Scene) -> None:
         (found,) = (await find(cluster, names.namespace, within=0.3)).sessions
         assert found.leftover == "a session object without a swap"
         async with asyncio.TaskGroup() as group:
-            looking = group.create_task(find(cluster, names.namespace, within=1.0), name="find")
+            looking = group.create_task(find(cluster, names.namespace, within=2.5), name="find")
             while not looking.done():
                 seconds = created["spec"]["activeDeadlineSeconds"] + 1
                 patch = {"spec": {"activeDeadlineSeconds": seconds}}
                 created = await cluster.patch(resources.JOBS, names.namespace, names.object, patch)
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.1)
         (found,) = looking.result().sessions
         assert (found.state, found.alive) == ("starting", True)
         await cluster.delete(resources.JOBS, names.namespace, names.object)

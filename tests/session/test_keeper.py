@@ -32,12 +32,12 @@ async def lease(scene: Scene) -> Object:
 
 async def test_start_ends_by_itself_soon(orders: Scene) -> None:
     """While the objects are created: a short deadline, pushed all the time, and a short Lease that moves."""
-    await orders.fault(verb="create", resource="secrets", delay=4.0)
+    await orders.fault(verb="create", resource="secrets", delay=20.0)
     async with orders.intercepting(ports=("8080",)) as running:
         await orders.api.eventually(orders.leftovers, lambda found: "leases" in str(found))
         first = await lease(orders)
         assert START_SECONDS <= first["leaseDurationSeconds"] < LEASE_SECONDS  # more where a call takes long
-        await orders.api.eventually(lambda: lease(orders), lambda now: now["renewTime"] != first["renewTime"], within=2)
+        await orders.api.eventually(lambda: lease(orders), lambda now: now["renewTime"] != first["renewTime"])
         assert await deadline(orders) <= Stage.SWAPPED.ahead + 5
         await running.stop()
     await orders.expect_as_before()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -110,24 +108,26 @@ async def test_more_checks_than_turns_end(cluster: Cluster, monkeypatch: pytest.
 
 
 async def test_dead_part_delays_only_its_own(cluster: Cluster, api: MeshApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts_module, "WITHIN", 0.3)
+    monkeypatch.setattr(facts_module, "WITHIN", 1.5)
     api.slow.add("services")
-    done: dict[str, float] = {}
-    began = time.monotonic()
+    done: list[str] = []
 
     async def pods(facts: Facts) -> Verdict:
         await facts.list(PODS, None)
-        done["pods"] = time.monotonic() - began
+        done.append("pods")
         return PASSED
 
     async def services(facts: Facts) -> Verdict:
-        await facts.list(SERVICES, None)
+        try:
+            await facts.list(SERVICES, None)
+        finally:
+            done.append("services")
         return PASSED
 
     _, rows = await told(cluster, category(Check("services", services), Check("pods", pods)))
     assert results(rows) == [("services", "unknown"), ("pods", "success")]
-    assert rows[0].error == "unknown: no answer within 0.3 s"
-    assert done["pods"] < 0.3
+    assert rows[0].error == "unknown: no answer within 1.5 s"
+    assert done == ["pods", "services"]
 
 
 async def test_waiting_heals(cluster: Cluster, api: MeshApi) -> None:
@@ -152,11 +152,9 @@ async def test_waiting_heals(cluster: Cluster, api: MeshApi) -> None:
 
 async def test_waiting_ends(cluster: Cluster) -> None:
     check = Check("a", saying("a", Failed("never")).judge, retry=True)
-    began = asyncio.get_running_loop().time()
     good, rows = await told(cluster, category(check), wait=0.5)
     assert not good
     assert rows[0].error == "never"
-    assert asyncio.get_running_loop().time() - began < 1.5
 
 
 async def test_bug_is_not_swallowed(cluster: Cluster) -> None:
