@@ -7,18 +7,17 @@ was done before ("PATCH deployments 1"), since a client's requests overlap and t
 
 import asyncio
 import base64
-import json
 import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple
 
 from e2e.api import Credentials
 from e2e.kubectl import Kubectl
+from e2e.way import Way
 from tests.certificates import Authority
 
 HEAD = re.compile(rb"(\w+) (\S+) HTTP/1\.1\r\n")
@@ -38,17 +37,13 @@ class Shot(NamedTuple):
         return f"{self.request}, {'answer lost' if self.arrives else 'not sent'}"
 
 
-class Gate:
-    """One relay in a thread of its own; `kubeconfig` is the way through it."""
+class Gate(Way):
+    """The relay that kills."""
 
     def __init__(self, kubectl: Kubectl, folder: Path) -> None:
         self._far = Credentials(kubectl)
         authority = Authority("gate")
-        self._context = authority.server_context(authority.leaf("gate", "127.0.0.1"), folder)
-        self._loop = asyncio.new_event_loop()
-        self._end = asyncio.Event()
-        self._up = threading.Event()
-        self._port = 0
+        self._certificate = base64.b64encode(authority.certificate).decode()
         self._shot: Shot | None = None
         self._kill: Callable[[], None] = lambda: None
         self._phase = ""
@@ -56,18 +51,13 @@ class Gate:
         self.seen: list[str] = []
         self.fired = threading.Event()
         self.fired_at = 0.0
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), name="gate")
-        self._thread.start()
-        self._up.wait(10)
-        config = kubectl.json("config", "view", "--raw", "--flatten", "--minify")
-        certificate = base64.b64encode(authority.certificate).decode()
-        config["clusters"][0]["cluster"] = {
-            "server": f"https://127.0.0.1:{self._port}",
-            "certificate-authority-data": certificate,
-        }
-        config["users"][0]["user"] = {"token": "of-nobody"}  # the gate shows its own credentials
-        self.kubeconfig = folder / "kubeconfig-through-gate"
-        self.kubeconfig.write_text(json.dumps(config))
+        context = authority.server_context(authority.leaf("gate", "127.0.0.1"), folder)
+        super().__init__(kubectl, folder, "gate", context)
+
+    def lead(self, config: dict[str, Any], server: str) -> None:
+        """To our own certificate; the gate shows its own credentials."""
+        config["clusters"][0]["cluster"] = {"server": server, "certificate-authority-data": self._certificate}
+        config["users"][0]["user"] = {"token": "of-nobody"}
 
     def aim(self, shot: Shot | None, kill: Callable[[], None], phase: str = "start") -> None:
         """Forget what was seen, and wait for this request."""
@@ -96,25 +86,7 @@ class Gate:
         self.fired_at = time.time()
         self.fired.set()
 
-    async def _serve(self) -> None:
-        relays: set[asyncio.Task[None]] = set()
-        async with asyncio.TaskGroup() as group:
-
-            def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                task = group.create_task(self._relay(reader, writer), name="relay")
-                relays.add(task)
-                task.add_done_callback(relays.discard)
-
-            server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=self._context)
-            self._port = server.sockets[0].getsockname()[1]
-            self._up.set()
-            await self._end.wait()
-            server.close()
-            for task in relays:
-                task.cancel()
-        await asyncio.sleep(0.05)  # aborted transports end in the loop's next turns
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far: asyncio.StreamWriter | None = None
         try:
             at = self._far
@@ -163,13 +135,3 @@ class Gate:
             writer.write(data)
             await writer.drain()
         writer.transport.abort()  # TLS has no half-close: so the client learns of the end
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
-        self._loop.close()

@@ -1,20 +1,18 @@
 """A way to the API server that can go silent: a relay on loopback named by a copy of the kubeconfig.
 
 Cutting a link makes no end that anybody could see: connections stay open, bytes stop, in both directions, as
-when a laptop's lid closes. Only the client under test goes this way, so other users of the cluster keep theirs.
+when a laptop's lid closes.
 """
 
 import asyncio
-import json
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from e2e.kubectl import Kubectl
+from e2e.way import Way
 
 
 @asynccontextmanager
@@ -29,53 +27,30 @@ async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
         writer.transport.abort()
 
 
-class Link:
-    """One relay in a thread of its own; `kubeconfig` is the way through it."""
+class Link(Way):
+    """The relay that goes silent."""
 
     def __init__(self, kubectl: Kubectl, folder: Path) -> None:
-        config = kubectl.json("config", "view", "--raw", "--flatten", "--minify")
-        server = urlsplit(config["clusters"][0]["cluster"]["server"])
-        self._target = (server.hostname or "", server.port or 443)
-        self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
-        self._end = asyncio.Event()
-        self._up = threading.Event()
-        self._port = 0
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), name="link")
-        self._thread.start()
-        self._up.wait(10)
+        self._open.set()
+        self._target = ("", 0)
+        super().__init__(kubectl, folder, "link")
+
+    def lead(self, config: dict[str, Any], server: str) -> None:
+        """To the same certificate, under its own name."""
         cluster = config["clusters"][0]["cluster"]
-        cluster["server"] = f"https://127.0.0.1:{self._port}"
+        far = urlsplit(cluster["server"])
+        self._target = (far.hostname or "", far.port or 443)
+        cluster["server"] = server
         cluster["tls-server-name"] = self._target[0]
-        self.kubeconfig = folder / "kubeconfig-through-link"
-        self.kubeconfig.write_text(json.dumps(config))
 
     def cut(self) -> None:
-        self._loop.call_soon_threadsafe(self._open.clear)
+        self.loop.call_soon_threadsafe(self._open.clear)
 
     def mend(self) -> None:
-        self._loop.call_soon_threadsafe(self._open.set)
+        self.loop.call_soon_threadsafe(self._open.set)
 
-    async def _serve(self) -> None:
-        self._open.set()
-        relays: set[asyncio.Task[None]] = set()
-        async with asyncio.TaskGroup() as group:
-
-            def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                task = group.create_task(self._relay(reader, writer), name="relay")
-                relays.add(task)
-                task.add_done_callback(relays.discard)
-
-            server = await asyncio.start_server(accept, "127.0.0.1", 0)
-            self._port = server.sockets[0].getsockname()[1]
-            self._up.set()
-            await self._end.wait()
-            server.close()
-            for task in relays:
-                task.cancel()
-        await asyncio.sleep(0)  # aborted transports end in the loop's next turn
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with _closing(writer):
             await self._open.wait()
             far_reader, far_writer = await asyncio.open_connection(*self._target)
@@ -95,13 +70,3 @@ class Link:
         except OSError:
             await self._open.wait()
             writer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
-        self._loop.close()
