@@ -29,15 +29,20 @@ class Api:
 
     def get(self, path: str) -> dict[str, Any]:
         """Read one object."""
-        return self._call("GET", path)
+        return self._call("GET", path)[0]
+
+    def get_aged(self, path: str) -> tuple[dict[str, Any], float]:
+        """Read one object, and for how many seconds at least nobody has written it: by the API server's own clock."""
+        found, date = self._call("GET", path)
+        return found, age_of(found, date)
 
     def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create one object in a collection."""
-        return self._call("POST", path, body)
+        return self._call("POST", path, body)[0]
 
     def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
         """Apply a JSON Patch."""
-        return self._call("PATCH", path, operations, "application/json-patch+json")
+        return self._call("PATCH", path, operations, "application/json-patch+json")[0]
 
     def delete(self, path: str, uid: str = "") -> None:
         """Delete one object (with `uid`, only that very one) and, by the cluster's garbage collector, what it owns."""
@@ -46,7 +51,10 @@ class Api:
             options["preconditions"] = {"uid": uid}
         self._call("DELETE", path, options, "application/json")
 
-    def _call(self, method: str, path: str, body: object = None, kind: str = "application/json") -> dict[str, Any]:
+    def _call(
+        self, method: str, path: str, body: object = None, kind: str = "application/json"
+    ) -> tuple[dict[str, Any], str]:
+        """The object it answers with, and when it did (the Date header)."""
         import http.client  # noqa: PLC0415  it brings the e-mail parser along: on a worker's time, not before we listen
 
         context = ssl.create_default_context(cafile=str(self._folder / "cluster-ca.crt"))
@@ -78,4 +86,22 @@ class Api:
             raise OSError("the API server's answer is no JSON") from error
         if not isinstance(value, dict):
             raise OSError("the API server's answer is no object")
-        return value
+        return value, response.headers.get("Date", "")
+
+
+def age_of(found: dict[str, Any], date: str) -> float:
+    """Seconds between an object's last write and the answer that showed it; 0 where that can't be told.
+
+    Both times are the API server's (`managedFields` says when each writer last wrote) and cut to whole seconds.
+    """
+    from datetime import datetime  # noqa: PLC0415  on a worker's time, as above
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    times = [str(entry["time"]) for entry in found["metadata"].get("managedFields") or () if entry.get("time")]
+    if not times:
+        return 0.0
+    try:
+        written = max(datetime.fromisoformat(time.replace("Z", "+00:00")) for time in times)
+        return max(0.0, (parsedate_to_datetime(date) - written).total_seconds() - 1.0)
+    except (TypeError, ValueError):  # no date, or none that we can read
+        return 0.0

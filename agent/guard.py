@@ -42,6 +42,7 @@ class Look(NamedTuple):
     outcome: Outcome
     text: str = ""  # holder and renewTime, or the reason
     lasts: float = 0.0
+    age: float = 0.0  # for how long nobody had written it, by the API server's clock
 
 
 class Guard:
@@ -113,7 +114,8 @@ class Guard:
                 # The client had taken the swap back when it died: nothing to wait for, but its objects are left. Or it
                 # lives and is about to delete them itself: then it finds them gone.
                 return Look(Outcome.RESTORED)
-            spec = self._api.get(self._config.lease).get("spec") or {}
+            lease, age = self._api.get_aged(self._config.lease)
+            spec = lease.get("spec") or {}
             holder = str(spec.get("holderIdentity", ""))
             if not holder.endswith("/" + self._config.session):
                 # Somebody takes the workload over: they restore it first. Should they die before they have, we do.
@@ -129,7 +131,7 @@ class Guard:
             say(f"the API server can't be reached: {error}")
             return Look(Outcome.UNSEEN)
         lasts = float(spec.get("leaseDurationSeconds") or self._config.silent_after)
-        return Look(Outcome.HELD, f"{holder} {spec.get('renewTime')}", lasts)
+        return Look(Outcome.HELD, f"{holder} {spec.get('renewTime')}", lasts, age)
 
     def _looked(self, look: Look | None, error: Exception | None) -> None:
         self._looking = False
@@ -145,7 +147,7 @@ class Guard:
         elif look.outcome is Outcome.UNSEEN:
             self._watchdog.unseen()
             self._look_later(self._watchdog.pause)
-        elif self._watchdog.seen(look.text, look.lasts, self._poller.now()):
+        elif self._watchdog.seen(look.text, look.lasts, self._poller.now(), look.age):
             self._restore(f"{self._config.holder} is gone")
         else:
             self._look_later(self._watchdog.pause)

@@ -12,6 +12,11 @@ move and can't tell for how long it hasn't. With 15 s the template would stay sw
 a client that lives renews such a short Lease twice a second and reaches an agent within half a second of its start. And
 little is lost if a slow one is hit: nothing was served here yet, the old pods still answer every caller, the client says
 what happened and can be started again. Later, with requests under way, patience costs less than a mistake.
+
+What the Lease did before the first look counts too, as far as the API server's own clock tells it (`age`; no other clock is
+asked, theirs may be an hour off): an agent that needs two seconds to start has not lost them. Half of the time must be seen
+all the same: so long a client that lives has to renew after whatever kept it, and an API server that was away itself
+proves nothing: from the first look that it did not answer, only what is seen counts.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ class Watchdog:
         self._renewed: str | None = None  # the Lease's renewTime, as text: clocks are not compared
         self._last_look: float | None = None
         self._still = 0.0  # seconds for which the Lease did not move
+        self._answered = True  # the API server, each time since the tunnel's end
 
     @property
     def watching(self) -> bool:
@@ -53,7 +59,7 @@ class Watchdog:
     def tunnel(self, up: bool, reason: Reason) -> None:
         """A tunnel came or ended."""
         self._connected = up
-        self._renewed, self._last_look, self._still = None, None, 0.0
+        self._renewed, self._last_look, self._still, self._answered = None, None, 0.0, True
         if up:
             self._patience = self._silent_after
         elif reason is Reason.GOODBYE:
@@ -71,15 +77,20 @@ class Watchdog:
     def unseen(self) -> None:
         """The API server did not answer: this time counts for nothing."""
         self._last_look = None
+        self._answered = False
 
-    def seen(self, renewed: str, lasts: float, now: float) -> bool:
-        """The Lease says `renewed`, and how long it `lasts`; True when the client is gone."""
+    def seen(self, renewed: str, lasts: float, now: float, age: float = 0.0) -> bool:
+        """The Lease says `renewed`, and how long it `lasts`; True when the client is gone.
+
+        `age`: for how long at least nobody had written it when it was read.
+        """
         moved = renewed != self._renewed
         if moved and self._renewed is not None:
             self._patience = self._silent_after
         self._lasts = lasts
         if moved:
-            self._renewed, self._still = renewed, 0.0
+            self._still = min(age, self._due / 2) if self._renewed is None and self._answered else 0.0
+            self._renewed = renewed
         elif self._last_look is not None:
             self._still += min(now - self._last_look, LONGEST_STEP, self._due / FEWEST_LOOKS)
         self._last_look = now

@@ -108,7 +108,7 @@ class _Session:
             self._start(services, "push the deadline", keeper.push_deadline())
             held = await setup.lock(cluster, plan, owner, self._undo, teller, round_trip=round_trip)
             self._start(services, "renew the lease", keeper.renew_lease(held))
-            context = await setup.set_up(cluster, plan, options, owner, keeper, made)
+            context = await setup.set_up(cluster, plan, options, owner, made)
 
         pods = Pods(cluster, names.ref, plan.workload, plan.swap.container)
         exchange = self._exchange = Exchange(cluster, names.ref, plan.workload, pods, revision=plan.revision)
@@ -145,8 +145,11 @@ class _Session:
         self._undo.add("the swap", self._restorer.restore)
         if self._over.done():  # the lock was lost meanwhile: not to be swapped any more
             raise self._over.result()
-        swapped = await apply_swap(cluster, names.ref, plan.swap)
+        # Without a guard the template may stay swapped for long, and its pods need the Secret whenever they start.
+        outlive = keeper.swapping if plan.guarded else keeper.remember
+        swapped = await apply_swap(cluster, names.ref, plan.swap, just_before=outlive)
         self._restorer.applied = True
+        keeper.swapped()
         teller.tell(
             Event(
                 "swapped",

@@ -3,8 +3,10 @@
 `intercept` runs it beside everything else. All three end by themselves when the client does: that is their purpose.
 
 The deadline follows what a death would leave behind. While only the session's own objects exist, and again once the swap
-is taken back, nothing but the deadline would remove them: it is short. From just before the swap on it is long, since the
-objects hold the agents' right to restore, and the first agent may take a while to start.
+is taken back, nothing but the deadline would remove them: it is short. Once the swap is there it is long, since the objects
+hold the agents' right to restore, and the first agent may take a while to start. The swap and the deadline can't be written
+in one request, nor does the cluster do anything with our objects because of a swap; so for the one request in between it is
+neither: who dies before the swap leaves nothing for long, who dies right after it leaves the time in which a pod starts.
 """
 
 from __future__ import annotations
@@ -32,7 +34,11 @@ class Stage(Enum):
 
     ALONE = (10, 1.0)  # nothing is changed: its objects hinder nobody but for the lock
     BESIDE = (30, 5.0)  # a pod of our own runs, and nobody else needs it
-    SWAPPED = (60, 5.0)  # no agent has been seen yet: from the swap to its first look it may take so long
+    SWAPPING = (20, 1.0)  # the one request that swaps is under way
+    SWAPPED = (
+        300,
+        5.0,
+    )  # no agent has been seen yet: from the swap to its first look it may take so long (an image is pulled)
     HELD = (3600, 30.0)  # an outage of the API server must never cost the agents their rights
     # A bare pod is deleted, and the session alone knows how to make it again. Or no agent may restore, and new pods of the
     # swapped template need the session's files until somebody does.
@@ -106,8 +112,13 @@ class Keeper:
 
     async def swapping(self) -> None:
         """The swap comes next: return when the session object will outlive it. Raises ApiError or Unreachable."""
-        self._stage = Stage.SWAPPED
+        self._stage = Stage.SWAPPING
         await self._push()
+
+    def swapped(self) -> None:
+        """The swap is there."""
+        if self._stage is Stage.SWAPPING:
+            self.enter(Stage.SWAPPED)
 
     async def remember(self) -> None:
         """Return when the session object won't end by itself: a bare pod is deleted next, or nobody but us will restore.

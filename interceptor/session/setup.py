@@ -13,13 +13,14 @@ from typing import Any
 from interceptor.kube import Cluster, NotFound
 from interceptor.kube.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS, SERVICE_ACCOUNTS
 from interceptor.session.events import Event, Teller
-from interceptor.session.keeper import TOKEN_SECONDS, Keeper, Stage
+from interceptor.session.keeper import TOKEN_SECONDS, Stage
 from interceptor.session.options import InterceptOptions
 from interceptor.session.plan import Plan
 from interceptor.session.undo import Undo
 from interceptor.workload import lease, objects, zipapp
 from interceptor.workload.authority import Authority
 from interceptor.workload.lease import HeldLease
+from interceptor.workload.objects import SessionNames
 from interceptor.workload.podlist import queries
 
 ROLE_KNOWN_WITHIN = 5.0  # seconds for the API server to learn of a Role it has just stored
@@ -79,12 +80,30 @@ async def set_up(
     plan: Plan,
     options: InterceptOptions,
     owner: Object,
-    keeper: Keeper,
     made: asyncio.Future[Made],
 ) -> ssl.SSLContext:
-    """Create the rest, and be ready for the swap; returns what the tunnels show and believe."""
+    """Create the rest, and be ready for the swap; returns what the tunnels show and believe.
+
+    In as few steps as there are answers to wait for: each is a way to the API server and back.
+    """
     names = plan.names
-    token = (await _guard(cluster, plan, owner)).encode() if plan.guarded else b""
+    async with asyncio.TaskGroup() as group:
+        token = b""
+        if plan.guarded:
+            await cluster.create(SERVICE_ACCOUNTS, names.namespace, objects.service_account(names, owner))
+            role = objects.role(names, owner, plan.workload)
+            group.create_task(bind(cluster, names, owner, role), name="bind the role")
+            token = (await cluster.token(names.namespace, names.object, TOKEN_SECONDS))[0].encode()
+        authority, files = await _files(plan, options, made, token)
+        await cluster.create(SECRETS, names.namespace, objects.secret(names, owner, files))
+    return authority.client_context()
+
+
+async def _files(
+    plan: Plan, options: InterceptOptions, made: asyncio.Future[Made], token: bytes
+) -> tuple[Authority, dict[str, bytes]]:
+    """What the Secret holds; the agents' token is their right to restore."""
+    names = plan.names
     authority, agent = await made
     files = {
         **authority.agent_files(),
@@ -102,34 +121,18 @@ async def set_up(
         ),
         "token": token,
     }
-    async with asyncio.TaskGroup() as group:
-        group.create_task(cluster.create(SECRETS, names.namespace, objects.secret(names, owner, files)), name="secret")
-        # Without a guard the template may stay swapped for long, and its pods need the Secret whenever they start.
-        pushed = keeper.swapping() if plan.guarded else keeper.remember()
-        group.create_task(pushed, name="push the deadline")
-    return authority.client_context()
+    return authority, files
 
 
 def _make(session: str) -> Made:
     return Authority.create(session), zipapp.build()
 
 
-async def _guard(cluster: Cluster, plan: Plan, owner: Object) -> str:
-    """Give the agents the right to restore; returns their token."""
-    names = plan.names
-    await cluster.create(SERVICE_ACCOUNTS, names.namespace, objects.service_account(names, owner))
-    async with asyncio.TaskGroup() as group:
-        token = group.create_task(cluster.token(names.namespace, names.object, TOKEN_SECONDS), name="ask for a token")
-        group.create_task(_bind(cluster, plan, owner), name="bind the role")
-    return token.result()[0]
-
-
-async def _bind(cluster: Cluster, plan: Plan, owner: Object) -> None:
-    """Create the Role and bind it. The API server must know the Role before a user without the right `bind` may bind it,
+async def bind(cluster: Cluster, names: SessionNames, owner: Object, role: Object) -> None:
+    """Create a session's Role and bind it. The API server must know the Role before a user without the right `bind` may bind it,
     and learns of new Roles from a cache of its own: until then it answers that there is none.
     """
-    names = plan.names
-    await cluster.create(ROLES, names.namespace, objects.role(names, owner, plan.workload))
+    await cluster.create(ROLES, names.namespace, role)
     deadline = asyncio.get_running_loop().time() + ROLE_KNOWN_WITHIN
     while True:
         try:

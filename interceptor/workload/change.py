@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,10 +54,19 @@ class Undone:
     kept: list[str] = field(default_factory=list)
 
 
-async def apply_swap(cluster: Cluster, ref: WorkloadRef, plan: SwapPlan) -> Object:
-    """Put the agent in place; returns the object that carries the swap as the cluster has it now."""
+async def _nothing() -> None:
+    """Nothing comes before the swap."""
+
+
+async def apply_swap(
+    cluster: Cluster, ref: WorkloadRef, plan: SwapPlan, just_before: Callable[[], Awaitable[None]] = _nothing
+) -> Object:
+    """Put the agent in place; returns the object that carries the swap as the cluster has it now.
+
+    `just_before` is awaited when only the one request is left that writes it.
+    """
     if ref.kind is POD:
-        return await stand_in(cluster, ref, plan)
+        return await stand_in(cluster, ref, plan, just_before)
     for attempt in range(_ATTEMPTS):
         found = await cluster.get(ref.resource, ref.namespace, ref.object)
         try:
@@ -65,6 +75,8 @@ async def apply_swap(cluster: Cluster, ref: WorkloadRef, plan: SwapPlan) -> Obje
             if error.record.session == plan.session:
                 return found  # an earlier patch arrived though its answer did not
             raise
+        if not attempt:
+            await just_before()
         try:
             stored = await _send(cluster, ref, found, swapped)
         except Conflict:

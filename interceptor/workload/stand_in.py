@@ -7,6 +7,7 @@ no request is lost, and there is no moment at which nobody could bring it back. 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from interceptor.errors import InterceptorError
@@ -27,11 +28,14 @@ _LOOK_EVERY = 0.25
 _LONGEST_END = 60.0  # seconds beyond its own grace period for a pod to vanish
 
 
-async def stand_in(cluster: Cluster, ref: WorkloadRef, plan: SwapPlan) -> Object:
-    """Create what runs the agent; returns it as the cluster has it."""
+async def stand_in(
+    cluster: Cluster, ref: WorkloadRef, plan: SwapPlan, just_before: Callable[[], Awaitable[None]]
+) -> Object:
+    """Create what runs the agent; returns it as the cluster has it. See `change.apply_swap`."""
     pod = await cluster.get(resources.PODS, ref.namespace, ref.name)
     job = await cluster.get(resources.JOBS, ref.namespace, ref.object)
     body = stand_in_body(lift(pod), ref, plan, owner_reference(job))
+    await just_before()
     try:
         return await cluster.create(resources.REPLICA_SETS, ref.namespace, body)
     except AlreadyExists:  # an earlier request arrived though its answer did not: the session's name is nobody else's

@@ -127,6 +127,34 @@ def test_short_time_is_looked_at_often(watchdog: Watchdog) -> None:
     assert watchdog.seen("t0", 2.0, 500)
 
 
+def test_time_before_the_first_look_counts(watchdog: Watchdog) -> None:
+    """As far as the API server's clock tells it."""
+    assert not watchdog.seen("t0", 2.0, 100.0, age=0.5)
+    assert gone_after(watchdog, start=100.5, lasts=2.0) == 1.0
+
+
+def test_half_must_be_seen(watchdog: Watchdog) -> None:
+    """However old the Lease is: who lives may be about to renew it."""
+    assert not watchdog.seen("t0", 2.0, 100.0, age=3600)
+    assert not watchdog.seen("t0", 2.0, 100.5, age=3600)
+    assert watchdog.seen("t0", 2.0, 101.0, age=3600)
+
+
+def test_time_before_a_renewal_counts_for_nothing(watchdog: Watchdog) -> None:
+    assert not watchdog.seen("t0", 2.0, 100.0, age=3600)
+    assert not watchdog.seen("t1", 2.0, 100.5, age=3600)
+    assert gone_after(watchdog, "t1", start=101.0, lasts=2.0) >= 1.5
+
+
+def test_outage_before_the_first_look_counts_for_nothing(watchdog: Watchdog) -> None:
+    """The API server was away: nobody could renew."""
+    watchdog.tunnel(True, Reason.GOODBYE)
+    watchdog.tunnel(False, Reason.GONE)
+    watchdog.unseen()
+    assert not watchdog.seen("t0", SILENT, 100.0, age=20)
+    assert gone_after(watchdog, start=100.5) >= LOST - 0.5
+
+
 def test_return_starts_anew(watchdog: Watchdog) -> None:
     watchdog.tunnel(True, Reason.GOODBYE)
     watchdog.tunnel(False, Reason.GONE)

@@ -38,7 +38,18 @@ async def test_start_ends_by_itself_soon(orders: Scene) -> None:
         first = await lease(orders)
         assert START_SECONDS <= first["leaseDurationSeconds"] < LEASE_SECONDS  # more where a call takes long
         await orders.api.eventually(lambda: lease(orders), lambda now: now["renewTime"] != first["renewTime"])
-        assert await deadline(orders) <= Stage.SWAPPED.ahead + 5
+        assert await deadline(orders) <= Stage.ALONE.ahead + 5
+        await running.stop()
+    await orders.expect_as_before()
+
+
+async def test_swap_is_a_short_moment(orders: Scene) -> None:
+    """Longer than before it, for an agent has to start should we die in it; and not for long, should it never come."""
+    await orders.fault(verb="patch", resource="deployments", delay=20.0)
+    async with orders.intercepting(ports=("8080",)) as running:
+        await orders.api.eventually(orders.leftovers, lambda found: "secrets" in str(found))
+        await orders.api.eventually(lambda: deadline(orders), lambda ahead: ahead >= Stage.SWAPPING.ahead)
+        assert await deadline(orders) <= Stage.SWAPPING.ahead + 5
         await running.stop()
     await orders.expect_as_before()
 
