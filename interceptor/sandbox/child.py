@@ -40,15 +40,18 @@ class _Failed(Exception):
 
 
 def main() -> NoReturn:
-    """Run with the numbers of three descriptors as arguments: the spec, `control` and `pool`."""
-    described, control_fd, pool_fd = map(int, sys.argv[1:4])
+    """Run with the numbers of two descriptors as arguments: `control`, over which the spec comes, and `pool`."""
+    control_fd, pool_fd = map(int, sys.argv[1:3])
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _OURS}
     folder = os.getcwd()
-    with os.fdopen(described, "rb") as file:
-        spec = loads(file.read())
     control, pool = socket.socket(fileno=control_fd), socket.socket(fileno=pool_fd)
     for sock in (control, pool):
         sock.set_inheritable(False)
+    _, described, _, _ = socket.recv_fds(control, 16, 1)  # it may take a while: a pod is started meanwhile
+    if not described:
+        sys.exit(0)  # no sandbox is wanted any more
+    with os.fdopen(described[0], "rb") as file:
+        spec = loads(file.read())
     try:
         _set_up(spec, control)
     except _Failed as failed:

@@ -1,7 +1,8 @@
 """A sandbox as the client holds it: `session` starts one and runs COMMAND in it; `outward`, `ports` and the like serve it.
 
 The namespaces are made by a program of its own (`sandbox.child`): a process that has threads or a loop can't go into a
-user namespace. What it makes inside comes here as descriptors.
+user namespace. What it makes inside comes here as descriptors. Half of what that takes is the program's own start, so
+`begin` can do it beforehand: it then waits for the spec.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,39 @@ class SandboxFailed(InterceptorError):
         self.forbidden = step in MACHINES
 
 
+class First:
+    """The first process of a sandbox that is not made yet, and our ends of the two sockets it serves."""
+
+    def __init__(self, process: Process, control: socket.socket, pool: socket.socket) -> None:
+        self.process, self.control = process, control
+        self.pool = Pool(pool)
+        self._pool_socket = pool
+
+    def send(self, spec: Spec) -> None:
+        """Say what is to be made; by a file, because it may be too long for a message."""
+        described = os.memfd_create("sandbox")
+        with os.fdopen(described, "w+b") as file:
+            file.write(dumps(spec))
+            file.flush()
+            os.lseek(described, 0, os.SEEK_SET)
+            socket.send_fds(self.control, [b"spec"], [described])
+
+    async def end(self) -> None:
+        """Let nothing of it be left."""
+        self.control.close()  # by which process 1 knows that we are done
+        self.pool.close()
+        self._pool_socket.close()
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+
 class Namespace:
     """A sandbox that stands, with COMMAND not started yet."""
 
-    def __init__(self, spec: Spec, process: Process, control: socket.socket, pool: Pool) -> None:
-        self._spec, self._process, self._control = spec, process, control
-        self.pool = pool
+    def __init__(self, spec: Spec, first: First) -> None:
+        self._spec, self._process, self._control = spec, first.process, first.control
+        self.pool = first.pool
         self.doors: dict[str, socket.socket] = {}
 
     async def run(self) -> int:
@@ -105,40 +133,53 @@ class Namespace:
 
 
 @asynccontextmanager
-async def open_namespace(spec: Spec, on_fuse: OnFuse | None = None) -> AsyncIterator[Namespace]:
-    """Make a sandbox; at the end nothing of it is left. Raises SandboxFailed."""
-    if platform.system() != "Linux":
-        raise SandboxFailed("start", f"{platform.system()} has no namespaces")
+async def begin() -> AsyncIterator[First]:
+    """Start a sandbox's first process; it changes nothing until `open_namespace` tells it what to make."""
     control, theirs = _pair()
-    pool_ours, pool_theirs = _pair()
-    described = os.memfd_create("sandbox", 0)
-    with control, pool_ours:
-        with theirs, pool_theirs, os.fdopen(described, "w+b") as file:
-            file.write(dumps(spec))
-            file.flush()
-            os.lseek(described, 0, os.SEEK_SET)
-            passed = described, theirs.fileno(), pool_theirs.fileno()
-            program = _PROGRAM.format(_ROOT)
+    pool, pool_theirs = _pair()
+    with theirs, pool_theirs:
+        passed = theirs.fileno(), pool_theirs.fileno()
+        program = _PROGRAM.format(_ROOT)
+        try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", "-c", program, *map(str, passed), pass_fds=passed
             )  # fmt: skip
-        control.setblocking(False)
-        made = Namespace(spec, process, control, Pool(pool_ours))
+        except BaseException:
+            control.close()
+            pool.close()
+            raise
+    control.setblocking(False)
+    first = First(process, control, pool)
+    try:
+        yield first
+    finally:
+        await first.end()
+
+
+@asynccontextmanager
+async def open_namespace(
+    spec: Spec, on_fuse: OnFuse | None = None, begun: First | None = None
+) -> AsyncIterator[Namespace]:
+    """Make a sandbox, from what has `begun` if that is given; at the end nothing of it is left. Raises SandboxFailed."""
+    if platform.system() != "Linux":
+        raise SandboxFailed("start", f"{platform.system()} has no namespaces")
+    async with AsyncExitStack() as stack:
+        first = begun if begun is not None else await stack.enter_async_context(begin())
+        made = Namespace(spec, first)
         try:
             try:
+                first.send(spec)
                 async with asyncio.timeout(START_TIME):
-                    await _until_ready(made, control, on_fuse or _close)
+                    await _until_ready(made, first.control, on_fuse or _close)
+            except BrokenPipeError:
+                raise SandboxFailed("start", "its first process ended") from None
             except TimeoutError:
                 raise SandboxFailed("start", f"not up within {START_TIME:.0f} s") from None
             yield made
         finally:
-            control.close()  # by which process 1 knows that we are done
-            made.pool.close()
             for door in made.doors.values():
                 door.close()
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await first.end()
 
 
 async def _until_ready(made: Namespace, control: socket.socket, on_fuse: OnFuse) -> None:

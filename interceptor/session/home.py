@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import platform
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from interceptor.sandbox.datagrams import Datagrams
 from interceptor.sandbox.dns.resolver import servers
 from interceptor.sandbox.environment import compose
 from interceptor.sandbox.machine import Machine
-from interceptor.sandbox.namespace import Namespace, SandboxFailed, open_namespace
+from interceptor.sandbox.namespace import First, Namespace, SandboxFailed, begin, open_namespace
 from interceptor.sandbox.outward import Outward
 from interceptor.sandbox.pool import Pool
 from interceptor.sandbox.ports import Ports
@@ -52,6 +53,17 @@ class Wanted:
     environ: Mapping[str, str]
     own_ports: tuple[int, ...] = ()
     volumes: Volumes | None = None
+    begun: First | None = None  # by `begin_home`
+
+
+@asynccontextmanager
+async def begin_home(options: HomeOptions, command: Sequence[str]) -> AsyncIterator[First | None]:
+    """Do what takes time and needs no pod yet: while that is started, the sandbox's first process is, too."""
+    if not command or options.mode == "proxy" or platform.system() != "Linux":
+        yield None
+    else:
+        async with begin() as first:
+            yield first
 
 
 @asynccontextmanager
@@ -86,7 +98,8 @@ async def _open_space(
     async with AsyncExitStack() as stack:
         try:
             spec = _spec(options, wanted, network, places, mounts)
-            space = await stack.enter_async_context(open_namespace(spec, volumes.on_fuse if volumes else None))
+            opening = open_namespace(spec, volumes.on_fuse if volumes else None, wanted.begun)
+            space = await stack.enter_async_context(opening)
         except SandboxFailed as failed:
             if volumes is None or failed.step != "files" or not volumes.served_by_fuse:
                 raise

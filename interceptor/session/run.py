@@ -20,7 +20,7 @@ from interceptor.session import setup
 from interceptor.session.access import open_cluster
 from interceptor.session.container import container_environment, write_file
 from interceptor.session.events import Event, Teller
-from interceptor.session.home import Wanted, open_home
+from interceptor.session.home import Wanted, begin_home, open_home
 from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.metrics import reserved, serve_metrics
 from interceptor.session.observing import about_session, is_wanted
@@ -151,17 +151,20 @@ class _Run:
                 group.create_task(watch_pod_for_trouble(self._cluster, names.namespace, names.object), name="trouble"),
             ]
             try:
-                with self._teller.busy("waiting for the pod"):
-                    environ = await container_environment(plan, pods, tunnels, options.home)
-                if options.env_file is not None:
-                    write_file(options.env_file, environ, options.home, proxy.address, self._teller)
-                text = f"pod {names.object} is up, {plan.title} is untouched"
-                self._teller.tell(Event("ready", text, time.monotonic() - began, {"pod": names.object}))
-                pod = pods.by_name[names.object].raw
-                async with open_volumes(options.home, tunnels, pod, plan.swap, self._teller, services.end) as volumes:
-                    wanted = Wanted(options.command, environ, volumes=volumes)
-                    async with open_home(options.home, wanted, tunnels, proxy, self._teller) as home:
-                        status = await home.run()
+                async with begin_home(options.home, options.command) as begun:
+                    with self._teller.busy("waiting for the pod"):
+                        environ = await container_environment(plan, pods, tunnels, options.home)
+                    if options.env_file is not None:
+                        write_file(options.env_file, environ, options.home, proxy.address, self._teller)
+                    text = f"pod {names.object} is up, {plan.title} is untouched"
+                    self._teller.tell(Event("ready", text, time.monotonic() - began, {"pod": names.object}))
+                    pod = pods.by_name[names.object].raw
+                    async with open_volumes(
+                        options.home, tunnels, pod, plan.swap, self._teller, services.end
+                    ) as volumes:
+                        wanted = Wanted(options.command, environ, volumes=volumes, begun=begun)
+                        async with open_home(options.home, wanted, tunnels, proxy, self._teller) as home:
+                            status = await home.run()
             finally:
                 for watcher in watchers:
                     watcher.cancel()
