@@ -1,8 +1,13 @@
 """Every test begins in the same process, whoever started the run."""
 
+from hypothesis import settings
+
 from tests.inherited import forget_environment, forget_process
 
 
 def pytest_configure() -> None:
     forget_process()
     forget_environment()
+    # How long an example takes says how busy the machine is, nothing else.
+    settings.register_profile("busy", deadline=None)
+    settings.load_profile("busy")

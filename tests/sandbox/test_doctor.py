@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from interceptor.sandbox.doctor import Facts, advise, examine, read_facts
+from tests.sandbox import world
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,26 @@ async def test_trying_tells_the_truth() -> None:
     report = await examine()
     assert report.best == all(finding.state == "good" for finding in report.findings)
     assert all(finding.hint for finding in report.findings if finding.state == "lacking")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("restriction", "hint"),
+    [
+        ("max_user_namespaces", "sudo sysctl -w user.max_user_namespaces=15000"),
+        ("max_net_namespaces", "sudo sysctl -w user.max_net_namespaces=15000"),
+        ("max_mnt_namespaces", "sudo sysctl -w user.max_mnt_namespaces=15000"),
+        ("seccomp", "docker run --security-opt seccomp=unconfined"),
+    ],
+)
+def test_forbidden_namespaces_are_told(restriction: str, hint: str) -> None:
+    """Under the kernel's own restrictions: the proxy, said in the words that mend it."""
+    words = world.module("tests.sandbox.restricted", restriction, *world.module("interceptor", "doctor", "-o", "json"))
+    with world.start_program(words) as process:
+        out, err = process.communicate(timeout=50)
+    assert process.returncode == 1, err
+    report = json.loads(out)
+    assert (report["mode"], report["volumes"]) == ("proxy", "folder")
+    (lacking,) = [one for one in report["findings"] if one["state"] == "lacking"]
+    assert lacking["name"] == "namespaces"
+    assert hint in lacking["hint"]

@@ -17,13 +17,13 @@ CONNECT = """
 import json, select, socket, sys
 def blocking(host, port):
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.settimeout(5)
+        sock.settimeout(20)
         return sock.connect_ex((host, port))
 def polled(host, port):
     with socket.socket() as sock:
         sock.setblocking(False)
         sock.connect_ex((host, port))
-        select.select([], [sock], [], 5)
+        select.select([], [sock], [], 20)
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 print(json.dumps([[blocking(*place), polled(*place)] for place in json.loads(sys.argv[1])]))
 """
@@ -31,7 +31,7 @@ TALK = """
 import json, socket, sys
 said = []
 for host, port in json.loads(sys.argv[1]):
-    with socket.create_connection((host, port), 5) as sock:
+    with socket.create_connection((host, port), 20) as sock:
         ends = [sock.getsockname()[0], sock.getpeername()[0]]
         sock.sendall(b"x" * 200000)
         sock.shutdown(socket.SHUT_WR)
@@ -80,7 +80,7 @@ def test_refusals_are_the_pods() -> None:
 
 def test_time_out_is_the_kernels() -> None:
     """No answer makes connect() wait on, as a packet lost would."""
-    script = CONNECT.replace("settimeout(5)", "settimeout(0.5)").replace("[], 5)", "[], 0.5)")
+    script = CONNECT.replace("settimeout(20)", "settimeout(0.5)").replace("[], 20)", "[], 0.5)")
     assert report(script, json.dumps([(TELLING, int(Reason.TIMEOUT))])) == [[errno.EAGAIN, 0]]
 
 

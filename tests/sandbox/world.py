@@ -100,7 +100,12 @@ def _tell(port: int, why: str) -> None:
 
 def program(*command: str, **wish: Any) -> list[str]:
     """What runs COMMAND in a sandbox."""
-    return [_interpreter()[0], "-m", "tests.sandbox.world", json.dumps({"command": command, **wish})]
+    return module("tests.sandbox.world", json.dumps({"command": command, **wish}))
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """What runs a module, for `start_program`."""
+    return [_interpreter()[0], "-m", name, *arguments]
 
 
 def start(*command: str, **wish: Any) -> subprocess.Popen[str]:

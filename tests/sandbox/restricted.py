@@ -1,0 +1,67 @@
+"""A program that is not allowed what a sandbox needs: started by `test_doctor` with a restriction's name and a command.
+
+The restrictions are the kernel's own, as they are found in hardened kernels and containers; made without touching this
+machine, in a user namespace or for one process only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import sys
+from pathlib import Path
+
+from interceptor.sandbox.kernel import system
+
+_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
+# Classic BPF (linux/filter.h, linux/seccomp.h): load the call's number, compare, return an errno or allow.
+_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_UNSHARE = {"x86_64": 272, "aarch64": 97, "riscv64": 97, "ppc64le": 282, "s390x": 303}
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+def limited(setting: str) -> None:
+    """Be in a user namespace in which no more namespaces may be made (user.max_..._namespaces)."""
+    uid, gid = os.getuid(), os.getgid()
+    system.unshare(system.NEW_USER)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        Path(f"/proc/self/{name}").write_text(text)
+    Path(f"/proc/sys/user/{setting}").write_text("0")
+
+
+def filtered() -> None:
+    """Have unshare(2) answered with EPERM, as Docker's default profile does."""
+    answers = (
+        struct.pack("=HBBI", _LOAD, 0, 0, 0)
+        + struct.pack("=HBBI", _JUMP_IF_EQUAL, 0, 1, _UNSHARE[os.uname().machine])
+        + struct.pack("=HBBI", _RETURN, 0, 0, _ERRNO | errno.EPERM)
+        + struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW)
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    program = _Program(4, answers)
+    for result in (
+        libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0),
+        libc.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0),
+    ):
+        if result:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def main() -> None:
+    """Restrict this process, then become the command."""
+    restriction, *command = sys.argv[1:]
+    if restriction == "seccomp":
+        filtered()
+    else:
+        limited(restriction)
+    os.execv(command[0], command)  # noqa: S606  what the test asks for
+
+
+if __name__ == "__main__":
+    main()
