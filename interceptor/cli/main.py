@@ -26,8 +26,19 @@ COMMANDS = {
     "restore": ("interceptor.cli.restore:restore", "Take an intercept back whose client is gone."),
     "rbac": ("interceptor.cli.rbac:rbac", "Print the Role that our commands need."),
     "check": ("interceptor.cli.check:check", "Say what is wrong with the mesh, a workload, or this client."),
+    "debug": (
+        "interceptor.cli.debug:debug",
+        "Open a container with tools in a workload's pod: a shell, packets, sockets, names.",
+    ),
     "routes": ("interceptor.cli.routes:routes", "Show success, rate and latency by route."),
+    "stat": ("interceptor.cli.stat:stat", "Show success, rate, latency and connections by workload."),
     "tap": ("interceptor.cli.tap:tap", "Show requests as they pass an intercepted workload."),
+    "log-level": (
+        "interceptor.cli.log_level:log_level",
+        "Show or set the log level of a workload's mesh proxies.",
+    ),
+    "profile": ("interceptor.cli.profile:profile", "Show and steer timeouts and retries of a service's routes."),
+    "dash": ("interceptor.cli.dash:dash", "Show an intercept live in a browser."),
     "doctor": (
         "interceptor.cli.doctor:doctor",
         "Say which kind of sandbox this machine allows, and how to get a better one.",

@@ -29,6 +29,8 @@ Object = dict[str, Any]
 @click.option("--namespace-only", is_flag=True, help="Without the ClusterRole that lets `list -A` read everywhere.")
 @click.option("--no-guard", "guard", is_flag=True, flag_value=False, default=True,
               help="Without the right to create Roles: agents then can't restore by themselves.")  # fmt: skip
+@click.option("--debug", is_flag=True, help="With --for: what `debug` of it needs too.")
+@click.option("--log-level", is_flag=True, help="With --for: what `log-level` of it needs too.")
 @click.option("--user", "users", metavar="NAME", multiple=True, help="Bind it to this user. Several allowed.")
 @click.option("--group", "groups", metavar="NAME", multiple=True, help="Bind it to this group.")
 @click.option("--service-account", "accounts", metavar="[NAMESPACE:]NAME", multiple=True, help="Bind it to this one.")
@@ -39,13 +41,15 @@ def rbac(
     target: str | None,
     namespace_only: bool,
     guard: bool,
+    debug: bool,
+    log_level: bool,
     users: tuple[str, ...],
     groups: tuple[str, ...],
     accounts: tuple[str, ...],
     output: str,
     **access: Any,
 ) -> int:
-    """Print the exact Role that intercept, run, list, status and restore need, for an admin to read and apply.
+    """Print the exact Role that our commands need in the cluster, for an admin to read and apply.
 
     Everything but `-A` needs rights in one namespace only. What RBAC can't limit to a workload are the pods, and the
     session's own objects, whose names nobody knows beforehand.
@@ -65,7 +69,8 @@ def rbac(
         ref = await ref_for(typed, target) if target is not None else None
         namespace = ref.namespace if ref is not None else namespace_of(typed)
         subjects = _subjects(users, groups, accounts, namespace)
-        objects = _objects(namespace, ref, subjects, guard=guard, cluster_wide=not (namespace_only or ref))
+        objects = _objects(namespace, ref, subjects, guard=guard, debug=debug, log_level=log_level,
+                           cluster_wide=not (namespace_only or ref))  # fmt: skip
         if output == "json":
             print(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=2))
         else:
@@ -77,9 +82,17 @@ def rbac(
 
 
 def _objects(
-    namespace: str, ref: "WorkloadRef | None", subjects: "list[Subject]", *, guard: bool, cluster_wide: bool
+    namespace: str,
+    ref: "WorkloadRef | None",
+    subjects: "list[Subject]",
+    *,
+    guard: bool,
+    debug: bool,
+    log_level: bool,
+    cluster_wide: bool,
 ) -> list[Object]:
     from interceptor.workload import rights
+    from interceptor.workload.kinds import POD
     from interceptor.workload.names import lease_name
     from interceptor.workload.role import binding, role
 
@@ -87,7 +100,13 @@ def _objects(
         roles = [role(rights.everything(guard=guard), "interceptor", namespace)]
     else:
         name = lease_name(ref.kind.resource.kind, ref.name)
-        roles = [role(rights.needed(ref.kind, ref.name, guard=guard), name, namespace)]
+        wanted = rights.needed(ref.kind, ref.name, guard=guard)
+        if debug:
+            ways = ("ephemeral", "copy", "inject") if ref.kind is not POD else ("ephemeral", "copy")
+            wanted += [right for way in ways for right in rights.needed_to_debug(ref.kind, ref.name, way=way)]
+        if log_level:
+            wanted += rights.needed_for_log_level(ref.kind, ref.name)
+        roles = [role(wanted, name, namespace)]
     if cluster_wide:
         roles.append(role(rights.reading(), "interceptor-list", None))
     return [one for found in roles for one in (found, *(binding(found, subject) for subject in subjects))]

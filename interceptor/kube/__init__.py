@@ -25,6 +25,7 @@ from interceptor.kube.errors import (
 from interceptor.kube.execute import ExecResult
 from interceptor.kube.portforward import PortForward
 from interceptor.kube.resources import Resource
+from interceptor.kube.streams import ContainerStream
 from interceptor.kube.watch import Listing, WatchEvent
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ApiError",
     "Cluster",
     "Conflict",
+    "ContainerStream",
     "ExecFailed",
     "ExecResult",
     "Forbidden",

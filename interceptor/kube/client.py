@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime
 import email.utils
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
 
 from interceptor.kube.access import Access
 from interceptor.kube.errors import ApiError, Call, Unreachable
 from interceptor.kube.execute import ExecResult, execute
+from interceptor.kube.logs import LogLine, follow_logs
 from interceptor.kube.portforward import PortForward, open_port_forward
 from interceptor.kube.resources import ACCESS_REVIEWS, PODS, SERVICE_ACCOUNTS, SUBJECT_REVIEWS, Resource
+from interceptor.kube.streams import ContainerStream, open_stream
 from interceptor.kube.transport import Request, Transport
 from interceptor.kube.watch import Listing, Reflector, WatchEvent, list_objects
 
@@ -90,11 +93,12 @@ class Cluster:
         subresource: str | None = None,
         name: str | None = None,
         dry_run: bool = False,
+        manager: str = "",
     ) -> Object:
         """Create an object; with `name` and `subresource`, post to a subresource of one that exists."""
         call = Call("create", resource, namespace or "", name or _name(body), subresource or "")
         path = resource.path(namespace, name if subresource else None, subresource)
-        return await self._json(Request("POST", path, call, _dry(dry_run), body))
+        return await self._json(Request("POST", path, call, _dry(dry_run) | _as(manager), body))
 
     async def patch(
         self,
@@ -105,13 +109,33 @@ class Cluster:
         *,
         subresource: str | None = None,
         dry_run: bool = False,
+        manager: str = "",
     ) -> Object:
-        """Change an object: a list is a JSON Patch, a mapping a JSON merge patch."""
+        """Change an object: a list is a JSON Patch, a mapping a JSON merge patch. `manager` gets what it writes."""
         call = Call("patch", resource, namespace or "", name, subresource or "")
         kind = "merge-patch" if isinstance(patch, Mapping) else "json-patch"
         path = resource.path(namespace, name, subresource)
         return await self._json(
-            Request("PATCH", path, call, _dry(dry_run), patch, content_type=f"application/{kind}+json")
+            Request("PATCH", path, call, _dry(dry_run) | _as(manager), patch, content_type=f"application/{kind}+json")
+        )
+
+    async def apply(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        manager: str,
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Object:
+        """Server-side apply as `manager`; raises Conflict where another owns a field, unless `force` takes it."""
+        call = Call("patch", resource, namespace or "", name)
+        params = {**_dry(dry_run), **_as(manager), "force": str(force).lower()}
+        path = resource.path(namespace, name)
+        return await self._json(
+            Request("PATCH", path, call, params, body, content_type="application/apply-patch+yaml")  # JSON is YAML
         )
 
     async def replace(
@@ -218,6 +242,12 @@ class Cluster:
         body = await self._transport.read(Request("GET", PODS.path(namespace, pod, "log"), call, params))
         return body.decode(errors="replace")
 
+    def follow_logs(
+        self, namespace: str, pod: str, container: str, *, since: str = "", seconds: int = 1
+    ) -> AsyncGenerator[LogLine, None]:
+        """The lines that a container writes from a time on (RFC 3339, else so many seconds ago), until it ends."""
+        return follow_logs(self._transport, namespace, pod, container, since=since, seconds=seconds)
+
     async def exec(
         self,
         namespace: str,
@@ -231,6 +261,19 @@ class Cluster:
         """Run a command in a container to its end and return what it wrote."""
         return await execute(self._transport, namespace, pod, container, [*command], stdin=stdin, within=timeout)
 
+    def stream(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str] | None = None,
+        *,
+        stdin: bool = True,
+        tty: bool = False,
+    ) -> AbstractAsyncContextManager[ContainerStream]:
+        """Run a command in a container, or attach to its own process, both ways for as long as the context lasts."""
+        return open_stream(self._transport, namespace, pod, container, command, stdin=stdin, tty=tty)
+
     async def port_forward(self, namespace: str, pod: str, port: int) -> PortForward:
         """Open a connection to a port of a pod; the caller closes its socket."""
         return await open_port_forward(self.access, namespace, pod, port)
@@ -242,6 +285,10 @@ class Cluster:
 
 def _selectors(label: str, field: str) -> dict[str, str]:
     return {key: value for key, value in (("labelSelector", label), ("fieldSelector", field)) if value}
+
+
+def _as(manager: str) -> dict[str, str]:
+    return {"fieldManager": manager} if manager else {}
 
 
 def _dry(dry_run: bool) -> dict[str, str]:

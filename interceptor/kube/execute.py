@@ -94,11 +94,12 @@ class _Output:
             raise ExecFailed(f"{what} wrote more than {OUTPUT_LIMIT >> 20} MiB")
         if not self._streams[STATUS]:
             raise ExecFailed(f"the connection to {what} broke before it ended")
-        code = _exit_code(json.loads(self._streams[STATUS]), what)
+        code = exit_code(json.loads(self._streams[STATUS]), what)
         return ExecResult(code, bytes(self._streams[STDOUT]), bytes(self._streams[STDERR]))
 
 
-def _exit_code(status: dict[str, Any], what: str) -> int:
+def exit_code(status: dict[str, Any], what: str) -> int:
+    """What the Status on the last channel says. Raises ExecFailed where the command could not run."""
     if status.get("status") == "Success":
         return 0
     if status.get("reason") == "NonZeroExitCode":

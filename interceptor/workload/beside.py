@@ -21,7 +21,7 @@ Object = dict[str, Any]
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 RUN = "interceptor-run"  # not "interceptor": what a run leaves, nobody has to restore
-_INJECTORS = ("sidecar.istio.io/", "istio.io/", "linkerd.io/", "config.linkerd.io/", "azure.workload.identity/",
+INJECTORS = ("sidecar.istio.io/", "istio.io/", "linkerd.io/", "config.linkerd.io/", "azure.workload.identity/",
               "kuma.io/", "consul.hashicorp.com/")  # fmt: skip
 _NOT_KEPT = ("prometheus.io/", "interceptor/", "kubectl.kubernetes.io/restartedAt")
 _POD_KEPT = (
@@ -115,7 +115,7 @@ def beside(
 
 def _pod(names: RunNames, owner: Object, template: Object, spec: Object, labels: Mapping[str, str]) -> Object:
     metadata = template.get("metadata") or {}
-    theirs = {k: v for k, v in (metadata.get("labels") or {}).items() if k.startswith(_INJECTORS)}
+    theirs = {k: v for k, v in (metadata.get("labels") or {}).items() if k.startswith(INJECTORS)}
     annotations = {
         key: value
         for key, value in (metadata.get("annotations") or {}).items()

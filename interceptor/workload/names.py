@@ -7,13 +7,13 @@ import secrets
 
 OBJECT_NAME_LIMIT = 253  # DNS subdomain: what most kinds allow
 _JOB_NAME_LIMIT = 63  # a Job's name is also a label of its pods
-_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # the cluster's own choice: no words, nothing that looks alike
+LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # the cluster's own choice: no words, nothing that looks alike
 _PREFIX = "interceptor-"
 
 
 def new_session(workload_name: str) -> str:
     """A name for one intercept: `<workload>-<5 letters>`, fit to be a DNS label once the prefix is added."""
-    ending = "".join(secrets.choice(_LETTERS) for _ in range(5))
+    ending = "".join(secrets.choice(LETTERS) for _ in range(5))
     room = _JOB_NAME_LIMIT - len(_PREFIX) - len(ending) - 1
     return f"{workload_name.replace('.', '-')[:room].rstrip('-')}-{ending}"
 

@@ -106,6 +106,72 @@ def needed_beside(kind: Kind, name: str = "", *, claims: bool = True) -> list[Ri
     return rights
 
 
+def needed_to_debug(kind: Kind, name: str = "", *, way: str = "ephemeral") -> list[Right]:
+    """Everything that one `debug` calls: into a running pod, with a `copy` of it, or Linkerd's way (`inject`)."""
+    rights = [] if kind is POD else _all("get", kind.resource, name=name)
+    rights += _all("get list watch", resources.PODS)
+    rights += _all("get create", resources.PODS, "exec")
+    if way == "inject":
+        rights += _all("patch list watch", kind.resource, name=name)
+        if kind.history is not None:
+            rights += _optional("a revision history without the debug sidecar", kind.history, "list", "delete")
+    else:
+        rights += _all("get create", resources.PODS, "attach")
+    if way == "ephemeral":
+        rights += _all("patch", resources.PODS, "ephemeralcontainers")
+    else:
+        rights += _all("create get list patch delete", resources.JOBS)
+    if way == "copy":
+        rights += _all("create delete", resources.PODS)
+    return rights + _optional("the pod's own words when the debug container can't start", resources.EVENTS, "list")
+
+
+def needed_for_log_level(kind: Kind, name: str = "", *, follow: bool = True, watch: bool = True) -> list[Right]:
+    """Everything that one `log-level` calls; `follow` reads the proxies' logs, `watch` sees pods come and go."""
+    return [
+        *(() if kind is POD else _all("get", kind.resource, name=name)),
+        *_all("list watch" if watch else "list", resources.PODS),
+        *(_all("get", resources.PODS) if kind is POD else ()),
+        *_all("get create", resources.PODS, "portforward"),
+        *(_all("get", resources.PODS, "log") if follow else ()),
+    ]
+
+
+def needed_for_profile(resource: Resource, name: str = "", *, guard: bool = True, made: bool = True) -> list[Right]:
+    """Everything that one `profile set` calls on a ServiceProfile or a route; `made`: where it may have to make it."""
+    lock = lease_name(resource.kind, name) if name else ""
+    rights = [
+        *_all("list", resource),
+        *_all("get patch", resource, name=name),
+        *(_all("create", resource) + _all("delete", resource, name=name) if made else []),
+        *_all("get", resources.SERVICES),
+        *_all("create patch delete", resources.JOBS),
+        *_all("create", resources.LEASES),
+        *_all("get patch delete", resources.LEASES, name=lock),
+    ]
+    if guard:
+        rights += [
+            *(Right("create", one, guard=True) for one in (resources.SERVICE_ACCOUNTS, resources.ROLES)),
+            Right("create", resources.ROLE_BINDINGS, guard=True),
+            Right("create", resources.SERVICE_ACCOUNTS, "token", guard=True),
+            Right("create", resources.SECRETS, guard=True),
+            Right("patch", resources.SECRETS, use="a fresh token for the guard of a long session", guard=True),
+            *(Right(verb, resources.PODS, guard=True) for verb in ("create", "get")),
+        ]
+    use = "what callers get, before and after"
+    rights += [Right("list", resources.PODS, required=False, use=use)]
+    rights += [Right(verb, resources.PODS, "portforward", required=False, use=use) for verb in ("get", "create")]
+    return rights
+
+
+PROFILE_RESOURCES = (
+    resources.SERVICE_PROFILES,
+    resources.HTTP_ROUTES,
+    resources.GRPC_ROUTES,
+    resources.POLICY_HTTP_ROUTES,
+)
+
+
 def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
     """What `list`, `status` without a target and `restore --all` read of a namespace, or of all with `-A`."""
     carriers = dict.fromkeys(resources.REPLICA_SETS if kind is POD else kind.resource for kind in kinds)
@@ -118,6 +184,8 @@ def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
 def everything(*, guard: bool = True) -> list[Right]:
     """What all commands call in one namespace, for workloads of every kind."""
     rights = [right for kind in KINDS for right in (*needed(kind, guard=guard), *needed_beside(kind))] + reading()
+    rights += [right for way in ("ephemeral", "copy") for right in needed_to_debug(POD, way=way)]
+    rights += [right for kind in KINDS for right in needed_for_log_level(kind)]
     found: dict[tuple[str, Resource, str], Right] = {}
     for right in rights:
         key = right.verb, right.resource, right.subresource
@@ -185,15 +253,32 @@ async def missing(cluster: Cluster, namespace: str, rights: Sequence[Right]) -> 
 
 
 class MissingRights(InterceptorError):
-    """The user may not do what an intercept needs; says everything at once, and what prints the Role that gives it."""
+    """The user may not do what is needed; says everything at once, and what prints the Role that gives it.
 
-    def __init__(self, namespace: str, title: str, lacking: Sequence[Right], *, instead: str = "") -> None:
-        role = f"ask your cluster's admin for `interceptor rbac --for {title} -n {namespace} | kubectl apply -f -`"
+    `also` is an option of `rbac` for what an intercept does not need.
+    """
+
+    def __init__(
+        self, namespace: str, title: str, lacking: Sequence[Right], *, instead: str = "", also: str = ""
+    ) -> None:
+        wanted = f"--for {title} {also}".rstrip()
+        role = f"ask your cluster's admin for `interceptor rbac {wanted} -n {namespace} | kubectl apply -f -`"
         super().__init__(
             f"missing rights in namespace {namespace}: {words(lacking)}",
             hint=f"{role}; {instead}" if instead else role,
         )
         self.rights = tuple(lacking)
+
+
+class MissingProfileRights(InterceptorError):
+    """The same for `profile set`."""
+
+    def __init__(self, namespace: str, title: str, lacking: Sequence[Right], *, instead: str = "") -> None:
+        role = f"ask your cluster's admin for `interceptor rbac -n {namespace} | kubectl apply -f -`"
+        super().__init__(
+            f"missing rights in namespace {namespace} to change the routes of {title}: {words(lacking)}",
+            hint=f"{role}; {instead}" if instead else role,
+        )
 
 
 def words(lacking: Iterable[Right]) -> str:
