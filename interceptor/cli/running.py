@@ -24,11 +24,14 @@ LEAVE_WITHIN = 2.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(command: Callable[[], Coroutine[Any, Any, int]], reporter: Reporter) -> int:
-    """Run `command()` on an event loop of its own and return the exit status: its own, an error's, a signal's."""
+def run(command: Callable[[], Coroutine[Any, Any, int]], reporter: Reporter, *, leave_to: str = "the agents") -> int:
+    """Run `command()` on an event loop of its own and return the exit status: its own, an error's, a signal's.
+
+    `leave_to` is who undoes what a person doesn't wait for.
+    """
     if is_verbose():
         logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
-    stop = _Stop(reporter)
+    stop = _Stop(reporter, leave_to)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_until_stopped(command, stop))
@@ -46,8 +49,9 @@ def run(command: Callable[[], Coroutine[Any, Any, int]], reporter: Reporter) -> 
 class _Stop:
     """What the signals do: stop gently, warn, leave."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, leave_to: str) -> None:
         self.signal: int | None = None
+        self._leave_to = leave_to
         self._reporter = reporter
         self._task: asyncio.Task[int] | None = None
         self._warned = -LEAVE_WITHIN
@@ -72,7 +76,7 @@ class _Stop:
         now = time.monotonic()
         if now - self._warned > LEAVE_WITHIN:
             self._warned = now
-            text = f"still restoring; press Ctrl-C again within {LEAVE_WITHIN:.0f} s to leave it to the agents"
+            text = f"still restoring; press Ctrl-C again within {LEAVE_WITHIN:.0f} s to leave it to {self._leave_to}"
             self._reporter.tell(Event("note", text))
             return
         self._reporter.close()

@@ -18,6 +18,7 @@ from interceptor.session.access import open_cluster
 from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import see_restored
 from interceptor.session.holding import Holding
+from interceptor.session.log_heal import heal
 from interceptor.session.options import Access
 from interceptor.workload import life
 from interceptor.workload.change import forget_revision, undo_swap
@@ -43,6 +44,7 @@ class StillHeld(InterceptorError):
 async def repair(wanted: str, typed: Access, teller: Teller, *, force: bool = False) -> int:
     """Restore one workload; 0 also when there was nothing to do."""
     async with open_cluster(typed) as cluster:
+        await _heal_levels(cluster, teller)
         with teller.busy(f"looking at {wanted}"):
             holding = await holdings.find_one(cluster, wanted)
         if not holding.session:
@@ -57,6 +59,7 @@ async def repair(wanted: str, typed: Access, teller: Teller, *, force: bool = Fa
 async def repair_all(typed: Access, teller: Teller, *, everywhere: bool = False, force: bool = False) -> int:
     """Restore every workload of the namespace (or of all), and remove what sessions left. Goes on after a refusal."""
     async with open_cluster(typed) as cluster:
+        await _heal_levels(cluster, teller)
         with teller.busy("listening for the holders"):
             found = await holdings.find(cluster, None if everywhere else cluster.namespace)
         for text in found.unknown:
@@ -82,6 +85,12 @@ async def repair_all(typed: Access, teller: Teller, *, everywhere: bool = False,
             what = "; ".join(error.message for error in failed)
             raise InterceptorError(f"{len(failed)} of {len(tasks)} were not restored: {what}", hint=failed[0].hint)
         return 0
+
+
+async def _heal_levels(cluster: Cluster, teller: Teller) -> None:
+    """Log levels of proxies that a killed `log-level` of this machine left raised."""
+    for text in await heal(cluster):
+        teller.tell(Event("note", text))
 
 
 async def end(cluster: Cluster, holding: Holding, teller: Teller, *, force: bool) -> None:
