@@ -61,6 +61,10 @@ ROLE_BINDINGS = Resource("rbac.authorization.k8s.io/v1", "rolebindings", "RoleBi
 HPAS = Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 CLAIMS = Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 PDBS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
+SERVICE_PROFILES = Resource("linkerd.io/v1alpha2", "serviceprofiles", "ServiceProfile")
+HTTP_ROUTES = Resource("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute")
+GRPC_ROUTES = Resource("gateway.networking.k8s.io/v1", "grpcroutes", "GRPCRoute")
+POLICY_HTTP_ROUTES = Resource("policy.linkerd.io/v1beta3", "httproutes", "HTTPRoute")
 ACCESS_REVIEWS = Resource(
     "authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
 )

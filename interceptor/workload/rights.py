@@ -172,37 +172,6 @@ PROFILE_RESOURCES = (
 )
 
 
-def needed_to_debug(kind: Kind, name: str = "", *, way: str = "ephemeral") -> list[Right]:
-    """Everything that one `debug` calls: into a running pod, with a `copy` of it, or Linkerd's way (`inject`)."""
-    rights = [] if kind is POD else _all("get", kind.resource, name=name)
-    rights += _all("get list watch", resources.PODS)
-    rights += _all("get create", resources.PODS, "exec")
-    if way == "inject":
-        rights += _all("patch list watch", kind.resource, name=name)
-        if kind.history is not None:
-            rights += _optional("a revision history without the debug sidecar", kind.history, "list", "delete")
-    else:
-        rights += _all("get create", resources.PODS, "attach")
-    if way == "ephemeral":
-        rights += _all("patch", resources.PODS, "ephemeralcontainers")
-    else:
-        rights += _all("create get list patch delete", resources.JOBS)
-    if way == "copy":
-        rights += _all("create delete", resources.PODS)
-    return rights + _optional("the pod's own words when the debug container can't start", resources.EVENTS, "list")
-
-
-def needed_for_log_level(kind: Kind, name: str = "", *, follow: bool = True, watch: bool = True) -> list[Right]:
-    """Everything that one `log-level` calls; `follow` reads the proxies' logs, `watch` sees pods come and go."""
-    return [
-        *(() if kind is POD else _all("get", kind.resource, name=name)),
-        *_all("list watch" if watch else "list", resources.PODS),
-        *(_all("get", resources.PODS) if kind is POD else ()),
-        *_all("get create", resources.PODS, "portforward"),
-        *(_all("get", resources.PODS, "log") if follow else ()),
-    ]
-
-
 def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
     """What `list`, `status` without a target and `restore --all` read of a namespace, or of all with `-A`."""
     carriers = dict.fromkeys(resources.REPLICA_SETS if kind is POD else kind.resource for kind in kinds)
@@ -215,8 +184,6 @@ def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
 def everything(*, guard: bool = True) -> list[Right]:
     """What all commands call in one namespace, for workloads of every kind."""
     rights = [right for kind in KINDS for right in (*needed(kind, guard=guard), *needed_beside(kind))] + reading()
-    rights += [right for way in ("ephemeral", "copy") for right in needed_to_debug(POD, way=way)]
-    rights += [right for kind in KINDS for right in needed_for_log_level(kind)]
     rights += [right for way in ("ephemeral", "copy") for right in needed_to_debug(POD, way=way)]
     rights += [right for kind in KINDS for right in needed_for_log_level(kind)]
     found: dict[tuple[str, Resource, str], Right] = {}
