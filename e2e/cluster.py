@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BESIDE = ROOT.parent / "shared" / "cluster" / "cluster"  # a single-node cluster as one program; see CONTRIBUTING
 KIND_NAME = "interceptor-e2e"
-CARRIED = ("grpcio>=1.80", "aiohttp>=3.14,<4")
+CARRIED = ("grpcio>=1.80", "aiohttp>=3.14,<4", "h2>=4.3,<5")
 
 
 class Unavailable(Exception):
@@ -71,7 +71,7 @@ class Cluster:
         if not self.beside:
             raise Unavailable("this cluster's control plane is not ours to stop")
         run(BESIDE, "restart", part, str(seconds))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while self.kubectl("get", "--raw", "/readyz", check=False) != "ok":
             if time.monotonic() > deadline:
                 raise AssertionError(f"the API server is not ready after {part} was restarted")
@@ -84,7 +84,7 @@ class Cluster:
         return self._load(f"{name}:{content(folder, arguments)}", folder, **arguments)
 
     def programs(self) -> str:
-        """The image of `programs/`, with its two packages for the Python of the base image."""
+        """The image of `programs/`, with its packages for the Python of the base image."""
         if given := os.environ.get("E2E_IMAGE"):
             return given
         version = self.python_image.rpartition(":")[2].split("-")[0]
@@ -135,7 +135,7 @@ class Cluster:
         if tagged in self._loaded:
             return True
         nodes = self.kubectl.items("nodes")
-        names = [n for node in nodes for image in node["status"].get("images", ()) for n in image.get("names", ())]
+        names = [n for node in nodes for image in node["status"].get("images", ()) for n in image.get("names") or ()]
         return any(name == tagged or name.endswith("/" + tagged) for name in names)
 
 
