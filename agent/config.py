@@ -29,6 +29,7 @@ class Config(NamedTuple):
     kind: str  # of the workload
     alone: float  # seconds without a client after which this agent ends; 0: it stays
     app: dict[str, Any] | None  # the app's own command, for `in_place`
+    policy: bool  # `workload` is a ServiceProfile or a route, and all there is to do is to revert it
 
 
 def read(folder: Path) -> Config:
@@ -53,4 +54,5 @@ def read(folder: Path) -> Config:
         kind=data.get("kind", "Deployment"),
         alone=data.get("alone", 0.0),
         app=data.get("app"),
+        policy=data.get("policy", False),
     )

@@ -39,10 +39,6 @@ COMMANDS = {
     ),
     "profile": ("interceptor.cli.profile:profile", "Show and steer timeouts and retries of a service's routes."),
     "dash": ("interceptor.cli.dash:dash", "Show an intercept live in a browser."),
-    "log-level": (
-        "interceptor.cli.log_level:log_level",
-        "Show or set the log level of a workload's mesh proxies.",
-    ),
     "doctor": (
         "interceptor.cli.doctor:doctor",
         "Say which kind of sandbox this machine allows, and how to get a better one.",

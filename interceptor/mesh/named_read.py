@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from interceptor.kube import ApiError, Cluster
+from interceptor.kube import ApiError, Cluster, resources
 from interceptor.kube.resources import SERVICES, Resource
 from interceptor.mesh.named import Names, of_profile, of_routes
 from interceptor.workload.selectors import selects
 
 Object = dict[str, Any]
 
-PROFILES = Resource("linkerd.io/v1alpha2", "serviceprofiles", "ServiceProfile")
-ROUTES = (
-    Resource("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute"),
-    Resource("gateway.networking.k8s.io/v1", "grpcroutes", "GRPCRoute"),
-    Resource("policy.linkerd.io/v1beta3", "httproutes", "HTTPRoute"),
-)
+PROFILES = resources.SERVICE_PROFILES
+ROUTES = (resources.HTTP_ROUTES, resources.GRPC_ROUTES, resources.POLICY_HTTP_ROUTES)
 
 
 async def read_names(cluster: Cluster, namespace: str, workload: Object) -> Names | None:

@@ -11,6 +11,7 @@ EventName = Literal[
     "connected",
     "ready",
     "waiting",
+    "measured",
     "lost",
     "ending",
     "restored",

@@ -31,6 +31,7 @@ class AlreadyIntercepted(InterceptorError):
         super().__init__(
             f"{title_of(found)} is already intercepted by {holder_of(found)} since {since_of(found)}", hint=hint
         )
+        self.found = found
 
 
 def title_of(found: Object) -> str:

@@ -168,6 +168,7 @@ def config(
     pods: PodQuery = PodQuery(),  # noqa: B008  (a frozen value)
     alone: float = 0.0,
     app: Object | None = None,
+    policy: bool = False,
 ) -> bytes:
     """The agent's `config.json`, as docs/architecture.md shows it."""
     whole = {
@@ -188,6 +189,7 @@ def config(
         "pods": f"{resources.PODS.path(names.namespace)}?{pods.url}",
         "alone": alone,
         "app": app,
+        "policy": policy,
     }
     return json.dumps(whole, indent=1).encode()
 

@@ -142,7 +142,7 @@ def needed_for_profile(resource: Resource, name: str = "", *, guard: bool = True
     lock = lease_name(resource.kind, name) if name else ""
     rights = [
         *_all("list", resource),
-        *_all("get patch", resource, name=name),
+        *_all("get patch watch", resource, name=name),
         *(_all("create", resource) + _all("delete", resource, name=name) if made else []),
         *_all("get", resources.SERVICES),
         *_all("create patch delete", resources.JOBS),
