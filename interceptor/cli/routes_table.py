@@ -52,7 +52,7 @@ def text_table(
             rows += _pair_cells(pair, table, baseline, outbound=outbound, wide=wide)
     widths = [max(len(row[column]) for row in [titles, *(cells for cells, _ in rows)]) for column in range(len(titles))]
     left = frozenset({0}) if baseline is None else frozenset({0, len(_HEAD), len(titles) - 1})
-    return [(_line(titles, widths, left), None), *((_line(cells, widths, left), rate) for cells, rate in rows)]
+    return [(line(titles, widths, left), None), *((line(cells, widths, left), rate) for cells, rate in rows)]
 
 
 def _pair_cells(
@@ -105,21 +105,21 @@ def json_rows(table: Table, *, outbound: bool, baseline: Baseline | None = None)
 
 
 def _cells(route: Route, seconds: float, *, outbound: bool, wide: bool) -> list[str]:
-    cells = [route.route, route.service or "-", _percent(route.success_rate), _rate(route.total, seconds)]
+    cells = [route.route, route.service or "-", percent_cell(route.success_rate), rate_cell(route.total, seconds)]
     if outbound and wide:
         attempts = None
         if route.actual_success is not None and route.actual_failure is not None:
             attempts = route.actual_success + route.actual_failure
-        cells += [_percent(route.actual_rate), _rate(attempts or 0, seconds)]
-    cells += [_ms(value) for value in (route.p50, route.p95, route.p99)]
+        cells += [percent_cell(route.actual_rate), rate_cell(attempts or 0, seconds)]
+    cells += [ms_cell(value) for value in (route.p50, route.p95, route.p99)]
     if wide:
-        cells += [_bytes(route.request_bytes, seconds), _bytes(route.response_bytes, seconds)]
+        cells += [bytes_cell(route.request_bytes, seconds), bytes_cell(route.response_bytes, seconds)]
         if outbound:
             cells += [_share(route.timeouts, route.total), _share(route.retries, route.total + (route.retries or 0))]
     return cells
 
 
-def _line(cells: list[str], widths: list[int], left: frozenset[int]) -> str:
+def line(cells: list[str], widths: list[int], left: frozenset[int]) -> str:
     """Figures to the right, words (the columns of `left`) to the left."""
     padded = [
         cell.ljust(width) if column in left else cell.rjust(width)
@@ -156,21 +156,25 @@ def _json(route: Route, table: Table, *, outbound: bool) -> dict[str, Any]:
     }
 
 
-def _percent(share: float | None) -> str:
+def percent_cell(share: float | None) -> str:
+    """A share, as Linkerd writes it."""
     return "-" if share is None else f"{share * 100:.2f}%"
 
 
-def _rate(count: int, seconds: float) -> str:
+def rate_cell(count: int, seconds: float) -> str:
+    """Requests per second."""
     return f"{count / seconds:.1f}rps" if count and seconds else "-"
 
 
-def _ms(value: float | None) -> str:
+def ms_cell(value: float | None) -> str:
+    """A latency; small ones with a digit more."""
     if value is None:
         return "-"
     return f"{value:.0f}ms" if value >= 10 else f"{value:.1f}ms"
 
 
-def _bytes(count: int | None, seconds: float) -> str:
+def bytes_cell(count: int | None, seconds: float) -> str:
+    """Bytes per second."""
     return "-" if count is None or not seconds else f"{bytes_text(round(count / seconds))}/s"
 
 

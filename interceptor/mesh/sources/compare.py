@@ -91,12 +91,12 @@ def _by_name(routes: Iterable[Route], outbound: bool) -> dict[tuple[str, str], R
     """Inbound, a session does not know by which service it was asked, so routes go by their names alone."""
     found: dict[tuple[str, str], list[Route]] = {}
     for route in routes:
-        if not _is_probe(route):
+        if not is_probe(route):
             found.setdefault((host_of(route.service) if outbound else "", route.route), []).append(route)
     return {key: many[0] if len(many) == 1 else merged(many, many[0].route) for key, many in found.items()}
 
 
-def _is_probe(route: Route) -> bool:
+def is_probe(route: Route) -> bool:
     """The kubelet's requests, which a mesh counts apart, and which don't come to a local process."""
     return route.kind == "default" and route.route == "[PROBE]"
 

@@ -47,6 +47,8 @@ NAMES = frozenset(
         "response_latency_ms_bucket",
         "process_start_time_seconds",
         "tcp_open_connections",
+        "tcp_read_bytes_total",
+        "tcp_write_bytes_total",
         *_POLICY,
         *_INBOUND,
     }

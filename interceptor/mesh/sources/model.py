@@ -100,12 +100,20 @@ class Table:
     routes: list[Route]
     notes: Sequence[str] = ()
     connections: int | None = None
+    whole: Route | None = None  # all routes together, as the source itself counts them
     before: Table | None = None  # what the cluster had before the swap, where the source is a session
     no_before: str = ""  # why there is none
 
 
 class NoFigures(Exception):
-    """A source has nothing on this workload; the text says why, for the person who wonders which one was used."""
+    """A source has nothing on this workload; the text says why, for the person who wonders which one was used.
+
+    `unknown` says that there may be figures, but they could not be had: no right, no answer.
+    """
+
+    def __init__(self, reason: str, *, unknown: bool = False) -> None:
+        super().__init__(reason)
+        self.unknown = unknown
 
 
 class Source(Protocol):

@@ -6,6 +6,7 @@ from typing import Any
 
 from interceptor.mesh.sources.model import OUTBOUND, Query, Route, Table
 from interceptor.mesh.sources.saved import table_from_json
+from interceptor.mesh.sources.whole import sum_of
 from interceptor.mesh.traffic.counts import Counts, bounds_of
 from interceptor.mesh.traffic.sockets import Running, connect
 
@@ -41,6 +42,7 @@ class Observed:
         notes = [f"{opaque} connections could not be read: {kinds}"] if opaque else []
         source = f"the session {self._session.session} on this machine"
         table = Table(query.title, source, float(answer["seconds"]), routes, notes, int(answer["connections"]))
+        table.whole = sum_of(routes)
         table.before, table.no_before = _before(answer.get("before") or {}, query)
         return table
 

@@ -17,6 +17,7 @@ from interceptor.mesh.exposition import Sample
 from interceptor.mesh.proxy_http import ProxyUnreachable, ask
 from interceptor.mesh.sources import envoy, linkerd
 from interceptor.mesh.sources.model import NoFigures, Query, Table
+from interceptor.mesh.sources.whole import whole_of
 
 PORT = 9090
 WITHIN = 20.0
@@ -58,7 +59,8 @@ class Prometheus:
             routes = envoy.routes_of(grown, query) if grown else []
         if not routes:
             raise NoFigures(f"{self._where} has no requests of {query.title} in the last {query.window:g} s")
-        return Table(query.title, self._where, query.window, routes)
+        whole = whole_of(grown, routes, query)
+        return Table(query.title, self._where, query.window, routes, whole=whole)
 
     async def _increase(self, names: Iterable[str], matcher: str, window: float) -> list[Sample]:
         """What each series grew by; the labels that tell pods apart stay, nothing is summed twice."""

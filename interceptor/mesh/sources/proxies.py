@@ -11,10 +11,11 @@ from typing import Any
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
 from interceptor.mesh.exposition import Sample, samples
-from interceptor.mesh.proxy_http import ProxyUnreachable, ask
+from interceptor.mesh.proxy_http import ask
 from interceptor.mesh.sources import envoy, linkerd
 from interceptor.mesh.sources.deltas import Growth, growth
 from interceptor.mesh.sources.model import OUTBOUND, NoFigures, Query, Route, Table
+from interceptor.mesh.sources.whole import connections_of_envoy, whole_of
 
 MOST_PODS = 20  # port-forwards through one API server
 SCRAPE_TIME = 10.0
@@ -62,8 +63,11 @@ class Proxies:
 
     name = "proxies"
 
-    def __init__(self, cluster: Cluster, pods: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, cluster: Cluster, pods: Sequence[dict[str, Any]], gate: asyncio.Semaphore | None = None) -> None:
+        """`gate` bounds how many are asked at once, also by others who ask for other workloads."""
         self._cluster = cluster
+        self._gate = gate or asyncio.Semaphore(MOST_PODS)
+        self._refused = ""  # why a proxy could not be asked
         self._pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
 
     async def routes(self, query: Query) -> Table:
@@ -77,7 +81,7 @@ class Proxies:
         began = time.monotonic()
         before = await self._scrape(proxies, query)
         if not before:
-            raise NoFigures(f"no proxy of {query.title} can be asked")
+            raise NoFigures(f"no proxy of {query.title} can be asked: {self._refused}", unknown=True)
         await asyncio.sleep(max(0.0, query.window - (time.monotonic() - began)))
         scraped = time.monotonic()
         after = await self._scrape([proxy for proxy in proxies if proxy.pod in before], query)
@@ -89,7 +93,7 @@ class Proxies:
         connections = 0
         for pod, latest in after.items():
             grown += growth(before[pod], latest)
-            connections += linkerd.connections_of(latest, query.direction)
+            connections += linkerd.connections_of(latest, query.direction) + connections_of_envoy(latest)
         mesh = proxies[0].mesh
         routes = (linkerd if mesh == "Linkerd" else envoy).routes_of(grown, query)
         if query.direction == OUTBOUND and any(_coarse(route) for route in routes):
@@ -97,7 +101,8 @@ class Proxies:
         if mesh != "Linkerd":
             notes.append(f"{mesh} does not count by route: figures are by service")
         pods = "1 pod" if len(after) == 1 else f"{len(after)} pods"
-        return Table(query.title, f"the {mesh} proxies of {pods}", seconds, routes, notes, connections)
+        whole = whole_of(grown, routes, query)
+        return Table(query.title, f"the {mesh} proxies of {pods}", seconds, routes, notes, connections, whole)
 
     async def so_far(self, queries: Sequence[Query]) -> list[Table]:
         """A table for each query, of all that the proxies have counted: one scrape, at once. Raises NoFigures."""
@@ -108,7 +113,7 @@ class Proxies:
         mesh = found[0].mesh
         scraped = await self._scrape(found[:MOST_PODS], queries[0])
         if not scraped:
-            raise NoFigures(f"no proxy of {title} could be asked")
+            raise NoFigures(f"no proxy of {title} could be asked: {self._refused}", unknown=True)
         seconds = max(map(age, scraped.values()))
         all_of_them: Growth = [sample for part in scraped.values() for sample in part]
         pods = "1 pod" if len(scraped) == 1 else f"{len(scraped)} of {len(found)} pods"
@@ -126,13 +131,17 @@ class Proxies:
 
         async def scrape(proxy: Proxy) -> None:
             try:
-                answer = await ask(
-                    self._cluster, query.namespace, proxy.pod, proxy.path, port=proxy.port, within=SCRAPE_TIME
-                )
-            except (ProxyUnreachable, InterceptorError):  # the table says how many did not answer
+                async with self._gate:
+                    answer = await ask(
+                        self._cluster, query.namespace, proxy.pod, proxy.path, port=proxy.port, within=SCRAPE_TIME
+                    )
+            except InterceptorError as error:  # the table says how many did not answer
+                self._refused = error.message
                 return
             if answer.status == 200:
                 found[proxy.pod] = list(samples(answer.text, proxy.names))
+            else:
+                self._refused = f"it answers {answer.status}"
 
         async with asyncio.TaskGroup() as group:
             for proxy in proxies:
