@@ -11,17 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from interceptor.mesh.traffic.tracing import SHORT
+from interceptor.mesh.traffic.wording import notes, outcome, who
 
 Record = dict[str, Any]
 
 MOST_LINES = 25  # a second: more can't be read, and scroll away what can
 _WIDTHS = (12, 26, 7, 38, 9, 9, 8, SHORT)
 _TITLES = ("TIME", "FROM", "METHOD", "PATH", "STATUS", "LATENCY", "SIZE", "TRACE")
-_GRPC = (
-    "OK", "Cancelled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
-    "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
-    "Internal", "Unavailable", "DataLoss", "Unauthenticated",
-)  # fmt: skip
 
 
 class Screen:
@@ -107,43 +103,6 @@ class Screen:
                 text = text[: width - 1] + "~" if index != 1 else "~" + text[1 - width :]
             texts.append(f"{text:>{width}}" if index in (5, 6) else f"{text:<{width}}")
         return " ".join(texts).rstrip()
-
-
-def who(record: Record) -> str:
-    """Who asks: workload and namespace, else the pod, the identity a mesh proved, or the address."""
-    caller = record.get("caller")
-    if record["direction"] == "outbound":
-        return f"-> {record['authority'] or record['peer']}"
-    if caller:
-        return f"{caller['workload'] or 'pod/' + caller['pod']}.{caller['namespace']}"
-    identity = str(record.get("caller_id") or "")
-    return ".".join(identity.split(".")[:2]) if identity else str(record["peer"])
-
-
-def outcome(record: Record) -> str:
-    """What came back, in a word."""
-    if record.get("grpc_status") is not None:
-        code = record["grpc_status"]
-        return _GRPC[code] if code < len(_GRPC) else f"grpc {code}"
-    if record["stage"] == "open":
-        return "open" if not record["status"] else f"{record['status']} open"
-    if record.get("cancelled"):
-        return f"{record['status'] or ''} cut".strip()
-    return str(record["status"]) if record["status"] else "none"
-
-
-def notes(record: Record) -> list[str]:
-    """What one must know beside the line."""
-    found = []
-    if record.get("cancelled"):
-        found.append(f"cut by {record['cancelled']}")
-    if record.get("unreadable"):
-        found.append(f"not seen to its end: {record['unreadable']}")
-    if record.get("ambiguities"):
-        found.append("ambiguous, others may read it differently: " + "; ".join(record["ambiguities"]))
-    if record.get("grpc_message"):
-        found.append(str(record["grpc_message"]))
-    return found
 
 
 def milliseconds(value: float | None) -> str:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from interceptor.kube import ApiError, Cluster, Forbidden
+from interceptor.kube import ApiError, Cluster, Forbidden, Unreachable
 from interceptor.kube.resources import PODS
 
 AGAIN = 5.0  # seconds before the pods are listed again for an address that nobody has
@@ -52,7 +52,7 @@ class Callers:
         self._listed = time.monotonic()
         try:
             pods = await self._pods()
-        except ApiError as error:
+        except (ApiError, Unreachable) as error:
             self.note = f"callers are shown by address only: {error.message}"
             return
         self._by_address = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from interceptor.errors import InterceptorError
@@ -28,10 +28,16 @@ class Control:
     """Serves the questions of one session."""
 
     def __init__(
-        self, hub: Hub, about: Mapping[str, str], teller: Teller, before: Mapping[str, object] | None = None
+        self,
+        hub: Hub,
+        about: Mapping[str, str],
+        teller: Teller,
+        before: Mapping[str, object] | None = None,
+        state: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
-        """`before` is what `session.before` found out, and may still be finding."""
+        """`before` is what `session.before` found out, and may still be finding; `state` is that of the tunnels now."""
         self._hub = hub
+        self._state = state
         self._before = before or {}
         self._about = dict(about)
         self._teller = teller
@@ -79,6 +85,8 @@ class Control:
                     _say(writer, self._about)
                 case "traffic":
                     _say(writer, self._traffic(question))
+                case "state":
+                    _say(writer, {**self._state(), **self._under_way()})
                 case "tap":
                     await self._tap(question, reader, writer)
                 case other:
@@ -101,6 +109,16 @@ class Control:
             "opaque": hub.opaque,
             "before": self._before,
             "routes": [[*key, count.to_json()] for key, count in counts.items()],
+        }
+
+    def _under_way(self) -> dict[str, object]:
+        hub = self._hub
+        hub.catch_up()
+        return {
+            "seconds": round(hub.clock() - hub.began, 1),
+            "connections": hub.connections,
+            "requests_under_way": len(hub.under_way),
+            "taps": len(hub.taps),
         }
 
     async def _tap(

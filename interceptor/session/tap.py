@@ -1,6 +1,6 @@
-"""Follows the requests of an intercepted workload from another terminal; `cli.tap` calls `follow` and prints.
+"""Follows a workload's requests from another terminal; `cli.tap` calls `follow` and prints.
 
-The intercepting client sees every request anyway; this asks it over its control socket. The cluster is asked only for
+Of an intercepted one: its client sees every request anyway; this asks it over its control socket. Of another: `attach`. The cluster is asked only for
 what it alone knows: which workload is meant, and whose pods the callers' addresses are.
 """
 
@@ -19,7 +19,10 @@ from interceptor.mesh.traffic.filters import Filter
 from interceptor.mesh.traffic.record import INBOUND, Record
 from interceptor.mesh.traffic.sockets import Running, connect, running
 from interceptor.session.access import open_cluster, ref_for
+from interceptor.session.attach import attach
+from interceptor.session.events import Teller
 from interceptor.session.options import Access
+from interceptor.session.reading import Attached
 from interceptor.workload.kinds import WorkloadRef
 from interceptor.workload.life import holder_of
 from interceptor.workload.names import lease_name
@@ -35,7 +38,13 @@ class TapOptions:
     most: int = 0  # 0: until cancelled
     secrets: bool = False
     bodies: int = 0
+    attach: bool = False  # where nobody intercepts it, read along in its pods
+    image: str | None = None  # for that, as for an intercept's agent
     access: Access = field(default_factory=Access)
+
+
+class NotIntercepted(InterceptorError):
+    """Nobody intercepts the workload."""
 
 
 async def find_session(access: Access, target: str | None) -> Running:
@@ -64,34 +73,68 @@ async def _not_here(access: Access, ref: WorkloadRef) -> InterceptorError:
             name = lease_name(ref.kind.resource.kind, ref.name)
             holder = holder_of(await cluster.get(LEASES, ref.namespace, name))
         except NotFound:
-            hint = f"interceptor intercept {ref.title} -n {ref.namespace}"
-            return InterceptorError(f"{ref.title} is not intercepted, so its requests don't pass here", hint=hint)
+            where = f"{ref.title} -n {ref.namespace}"
+            hint = f"interceptor intercept {where}, or, to see them without: interceptor tap {where} --attach"
+            return NotIntercepted(f"{ref.title} is not intercepted, so its requests don't pass here", hint=hint)
     return InterceptorError(f"{ref.title} is intercepted by {holder}", hint="run this there, as the same user")
 
 
-async def follow(options: TapOptions) -> AsyncGenerator[Record, None]:
-    """Records as they come, each with its `caller` where that is known; ends with the session or after `most`."""
-    session = await find_session(options.access, options.target)
+async def follow(options: TapOptions, teller: Teller | None = None) -> AsyncGenerator[Record, None]:
+    """Records as they come, each with its `caller` where that is known; ends with the session or after `most`.
+
+    With `attach` also of a workload that nobody intercepts; `teller` hears of that.
+    """
+    try:
+        session = await find_session(options.access, options.target)
+    except NotIntercepted:
+        if not options.attach or options.target is None or teller is None:
+            raise
+        found = _attached(options, options.target, teller)
+    else:
+        found = follow_session(session, options)
+    async with aclosing(found) as records:
+        async for record in records:
+            yield record
+
+
+async def _attached(options: TapOptions, target: str, teller: Teller) -> AsyncGenerator[Record, None]:
+    wanted = Attached(target, options.image, options.wanted, options.secrets, options.bodies)
+    async with open_cluster(options.access) as cluster:
+        async with aclosing(_chosen(attach(cluster, wanted, teller), options, Callers(cluster))) as records:
+            async for record in records:
+                yield record
+
+
+async def follow_session(session: Running, options: TapOptions) -> AsyncGenerator[Record, None]:
+    """The same of a session that was found; `options.target` says nothing then."""
     question = {
         "do": "tap",
         "filter": options.wanted.to_json(),
         "secrets": options.secrets,
         "bodies": options.bodies,
     }
-    passed = 0
     async with open_cluster(options.access) as cluster, connect(session.address) as link:
-        callers = Callers(cluster)
-        async with aclosing(link.follow(question)) as records:
+        async with aclosing(_chosen(link.follow(question), options, Callers(cluster))) as records:
             async for record in records:
-                if "tapping" in record:
-                    continue
-                caller = await _add_caller(record, callers)
-                if options.callers and not any(is_from(text, caller, record) for text in options.callers):
-                    continue
                 yield record
-                passed += 1
-                if passed == options.most:
-                    return
+
+
+async def _chosen(
+    found: AsyncGenerator[Record, None], options: TapOptions, callers: Callers
+) -> AsyncGenerator[Record, None]:
+    """Those that are from whom they should be, with who that is, and no more than are wanted."""
+    passed = 0
+    async with aclosing(found) as records:
+        async for record in records:
+            if "tapping" in record:
+                continue
+            caller = await _add_caller(record, callers)
+            if options.callers and not any(is_from(text, caller, record) for text in options.callers):
+                continue
+            yield record
+            passed += 1
+            if passed == options.most:
+                return
 
 
 async def _add_caller(record: Record, callers: Callers) -> Caller | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from interceptor.cli.tap_lines import MOST_LINES, Screen, bytes_text, milliseconds, outcome, who
+from interceptor.cli.tap_lines import MOST_LINES, Screen, bytes_text, milliseconds
+from interceptor.mesh.traffic.wording import outcome, who
 
 RECORD: dict[str, Any] = {
     "stage": "ended",

@@ -47,7 +47,7 @@ def read(path: Path) -> Iterator[Recorded]:
         if path.suffix == ".jsonl":
             with path.open(encoding="utf-8") as file:
                 for line in file:
-                    yield _of_record(json.loads(line))
+                    yield of_record(json.loads(line))
             return
         if path.stat().st_size > LARGEST_HAR:
             raise InterceptorError(
@@ -63,7 +63,8 @@ def read(path: Path) -> Iterator[Recorded]:
         raise InterceptorError(f"{path} is not a recording: {error}", hint=hint) from error
 
 
-def _of_record(record: dict[str, Any]) -> Recorded:
+def of_record(record: dict[str, Any]) -> Recorded:
+    """From a record as `tap` shows it. Raises KeyError, TypeError or ValueError where it is none."""
     body = base64.b64decode(record.get("request_body") or "")
     answer = base64.b64decode(record.get("response_body") or "")
     unplayable = ""
