@@ -28,6 +28,7 @@ from interceptor.session.log_level import LogLevelOptions
 
 MOST_WAITING = 2000  # lines
 _FLUSH_TIME = 2.0
+_AT_ONCE = 200
 _COLOURS = (
     "cyan",
     "yellow",
@@ -68,12 +69,21 @@ class Writer:
         await asyncio.to_thread(self._thread.join, _FLUSH_TIME)
 
     def _write(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            text, in_turn = item
-            self._lines.line(text)
-            if in_turn:
-                with contextlib.suppress(RuntimeError):  # the loop is over: nobody waits for room
-                    self._loop.call_soon_threadsafe(self._room.release)
+        over = False
+        while not over:
+            batch = [self._waiting.get()]
+            with contextlib.suppress(queue.Empty):  # what else is there goes out in the same write
+                while len(batch) < _AT_ONCE:
+                    batch.append(self._waiting.get_nowait())
+            over = None in batch
+            items = [item for item in batch if item is not None]
+            self._lines.write("".join(f"{text}\n" for text, _ in items))
+            with contextlib.suppress(RuntimeError):  # the loop is over: nobody waits for room
+                self._loop.call_soon_threadsafe(self._release, sum(in_turn for _, in_turn in items))
+
+    def _release(self, count: int) -> None:
+        for _ in range(count):
+            self._room.release()
 
 
 class _Sink:

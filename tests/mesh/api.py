@@ -39,6 +39,7 @@ class MeshApi:
         self.version = version
         self.slow: set[str] = set()
         self.refused: set[str] = set()
+        self.forbidden: set[tuple[str, str, str]] = set()  # verb, plural, subresource that a review denies
         self.asked: list[str] = []
         self.date: datetime.datetime | None = None  # by its own clock, if that is not ours
         self.rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
@@ -83,7 +84,9 @@ class MeshApi:
         if request.path.endswith("selfsubjectrulesreviews"):
             return web.json_response({"status": {"incomplete": False, "resourceRules": self.rules}}, status=201)
         if request.path.endswith("selfsubjectaccessreviews"):
-            return web.json_response({"status": {"allowed": True}}, status=201)
+            asked = (await request.json())["spec"]["resourceAttributes"]
+            right = asked["verb"], asked["resource"], asked.get("subresource", "")
+            return web.json_response({"status": {"allowed": right not in self.forbidden}}, status=201)
         return self._read(request)
 
     def _read(self, request: web.Request) -> web.StreamResponse:
