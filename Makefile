@@ -8,7 +8,7 @@ MADE := $(VENV)/.made
 INSTALLED := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: help demo test e2e bench lint types format clean
+.PHONY: help demo test e2e bench picture lint types format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this
@@ -25,6 +25,9 @@ e2e: $(DEV)  ## run the scenarios on the cluster in KUBECONFIG, or on one made w
 
 bench: $(DEV)  ## measure on the cluster in KUBECONFIG, print the tables, write bench/results*.md
 	$(RUN)/python -m bench.run $(ARGS); inbound=$$?; $(RUN)/python -m bench.outbound && exit $$inbound
+
+picture: $(DEV)  ## draw docs/dash.png anew, on the cluster in KUBECONFIG, with Chromium
+	INTERCEPTOR_PICTURE=docs/dash.png $(RUN)/pytest e2e/test_dash.py
 
 lint: $(DEV)  ## check style, format and which part imports which
 	$(RUN)/ruff check .

@@ -18,18 +18,19 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
 from interceptor.mesh.traffic.hub import Hub
 from interceptor.sandbox.proxy import Proxy
-from interceptor.session import setup
+from interceptor.session import before, setup
 from interceptor.session.access import open_cluster
 from interceptor.session.container import container_environment, write_file
 from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import Exchange
 from interceptor.session.gone import NamespaceEnds, explain, watch_namespace
 from interceptor.session.history import allow_forgetting
-from interceptor.session.home import Wanted, open_home
+from interceptor.session.home import Wanted, begin_home, open_home
 from interceptor.session.in_place import watch_agents
 from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.localside import addresses_of, is_loopback, until_listening
-from interceptor.session.observing import is_wanted, name_routes, open_control
+from interceptor.session.metrics import reserved, serve_metrics
+from interceptor.session.observing import about_session, is_wanted, name_routes, open_control, state_of
 from interceptor.session.options import InterceptOptions
 from interceptor.session.others import Others
 from interceptor.session.plan import Plan, describe, details_of, dry_run, look
@@ -74,14 +75,18 @@ async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm 
         if plan.rolling:
             with teller.busy("waiting for the rollout that is under way"):
                 await wait_rolled_out(cluster, plan.names.ref, within=ROLLOUT_TIME)
-        return await _Session(cluster, plan, options, teller).run()
+        with reserved(options.metrics) as metrics:
+            return await _Session(cluster, plan, options, teller, metrics).run()
 
 
 class _Session:
     """What lives between the first change and the last undo."""
 
-    def __init__(self, cluster: Cluster, plan: Plan, options: InterceptOptions, teller: Teller) -> None:
+    def __init__(
+        self, cluster: Cluster, plan: Plan, options: InterceptOptions, teller: Teller, metrics: socket.socket | None
+    ) -> None:
         self._cluster, self._plan, self._options, self._teller = cluster, plan, options, teller
+        self._metrics = metrics
         self._undo = Undo()
         self._services: list[asyncio.Task[None]] = []
         self._over: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
@@ -123,16 +128,21 @@ class _Session:
         tunnels = Tunnels(
             cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, teller, watcher
         )
-        proxy = Proxy(tunnels)
+        proxy, figures = Proxy(tunnels), before.nothing_yet()
+        state = partial(state_of, tunnels, plan, options.to_host)
         for name, service in (
             ("watch the pods", pods.watch()),
+            ("ask for the figures before", before.take(cluster, plan, pods, figures)),
             ("keep the tunnels", tunnels.serve()),
             ("serve the proxy", proxy.serve()),
-            ("answer other commands", open_control(cluster, plan, hub, teller).serve()),
+            ("answer other commands", open_control(cluster, plan, hub, teller, figures, state).serve()),
             ("read the routes' names", name_routes(cluster, plan, hub)),
             ("settle", self._settle(pods, tunnels, held, keeper)),
         ):
             self._start(services, name, service)
+        if self._metrics is not None:
+            serving = serve_metrics(self._metrics, about_session(cluster, plan), hub, tunnels, teller)
+            self._start(services, "serve the metrics", serving)
         if plan.app is not None:
             self._start(
                 services, "watch for agents that gave up", watch_agents(cluster, plan, pods, tunnels, self._end)
@@ -176,31 +186,32 @@ class _Session:
                 ),
             ]
             try:
-                with self._teller.busy("waiting for the first agent"):
-                    environ = await self._environment(pods, tunnels, proxy)
-                if not self._options.command:
-                    await self._get_ready(pods, tunnels, watchers[1])  # until cancelled
-                ports = tuple({number for port in plan.ports for number in (port.pod, port.local)})
-                await pods.until(lambda: bool(pods.agents(plan.names.session)))
-                pod = pods.agents(plan.names.session)[0].raw
-                home_options = self._options.home
-                async with (
-                    open_volumes(home_options, tunnels, pod, plan.swap, self._teller, self._end) as volumes,
-                    open_home(
-                        home_options,
-                        Wanted(self._options.command, environ, ports, volumes),
-                        tunnels,
-                        proxy,
-                        self._teller,
-                    ) as home,
-                ):
-                    make: Make = socket.socket
-                    if home.pool is not None and is_loopback(self._options.to_host):
-                        make = home.pool.take
-                        local.enter(make)
-                    ready = self._get_ready(pods, tunnels, watchers[1], make)
-                    watchers.append(group.create_task(ready, name="get ready"))
-                    status = await home.run()
+                async with begin_home(self._options.home, self._options.command) as begun:
+                    with self._teller.busy("waiting for the first agent"):
+                        environ = await self._environment(pods, tunnels, proxy)
+                    if not self._options.command:
+                        await self._get_ready(pods, tunnels, watchers[1])  # until cancelled
+                    ports = tuple({number for port in plan.ports for number in (port.pod, port.local)})
+                    await pods.until(lambda: bool(pods.agents(plan.names.session)))
+                    pod = pods.agents(plan.names.session)[0].raw
+                    home_options = self._options.home
+                    async with (
+                        open_volumes(home_options, tunnels, pod, plan.swap, self._teller, self._end) as volumes,
+                        open_home(
+                            home_options,
+                            Wanted(self._options.command, environ, ports, volumes, begun),
+                            tunnels,
+                            proxy,
+                            self._teller,
+                        ) as home,
+                    ):
+                        make: Make = socket.socket
+                        if home.pool is not None and is_loopback(self._options.to_host):
+                            make = home.pool.take
+                            local.enter(make)
+                        ready = self._get_ready(pods, tunnels, watchers[1], make)
+                        watchers.append(group.create_task(ready, name="get ready"))
+                        status = await home.run()
             finally:
                 for watcher in watchers:
                     watcher.cancel()

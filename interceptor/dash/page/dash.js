@@ -109,7 +109,7 @@ const MARKS = { ok: "✓", failed: "✗", skipped: "–" };
 function hopItem(hop) {
   const words = { ok: "", failed: "failed: ", skipped: "not reached: " }[hop.state] || "";
   return make("li", { className: hop.state },
-    make("b", {}, `${MARKS[hop.state] || ""} ${hop.name}`),
+    make("b", {}, `${MARKS[hop.state] || ""} ${hop.name}`), " ",
     make("span", { className: "ms" }, hop.ms === null ? "" : ms(hop.ms)),
     make("small", {}, words + hop.text));
 }
@@ -243,7 +243,7 @@ function requestRow(row) {
   const kind = row.failed ? "bad" : row.open ? "warn" : "";
   const open = make("button", { type: "button" }, row.path || "-");
   const element = make("tr", { className: row.failed ? "failed new" : "new" },
-    make("td", {}, clock(row.time)), make("td", {}, row.who), make("td", {}, row.method),
+    make("td", {}, clock(row.time)), make("td", { className: "who", title: row.who }, row.who), make("td", {}, row.method),
     make("td", { className: "path" }, open, ...row.notes.map((note) => make("small", {}, note))),
     make("td", { className: kind }, row.failed ? `✗ ${row.outcome}` : row.outcome),
     make("td", { className: "number" }, ms(row.ms)), make("td", { className: "number" }, bytes(row.size)),
@@ -303,16 +303,18 @@ function bodyText(encoded, size) {
   if (!encoded) return size ? `${bytes(size)}, not kept` : "";
   const data = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
   const rest = size > data.length ? `\n… ${bytes(size - data.length)} more, not kept` : "";
-  let text;
   try {
-    text = new TextDecoder("utf-8", { fatal: !rest }).decode(data);
+    return pretty(new TextDecoder("utf-8", { fatal: !rest }).decode(data)) + rest;
   } catch {
     return `${bytes(size)} that are no text`;
   }
+}
+
+function pretty(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2) + rest;
+    return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
-    return text + rest;
+    return text;
   }
 }
 
@@ -372,7 +374,7 @@ async function replay() {
       make("p", { className: "quiet" }, `it was ${told.recorded.status || "none"} in ${ms(told.recorded.ms)}`)];
     if (told.without.length) pieces.push(make("p", { className: "quiet" }, `sent without ${told.without.join(", ")}, which is hidden here; interceptor dash --show-secrets keeps it`));
     if (told.differences.length) pieces.push(make("pre", {}, told.differences.join("\n")));
-    if (told.answer.body) pieces.push(make("pre", {}, told.answer.body));
+    if (told.answer.body) pieces.push(make("pre", {}, pretty(told.answer.body)));
     at("replayed").replaceChildren(...pieces);
   } catch (error) {
     at("replayed").replaceChildren(make("p", { className: "notice" }, `interceptor dash does not answer: ${error.message}`));
