@@ -189,3 +189,36 @@ def test_doubts_are_noted(block: bytes, doubt: str) -> None:
 )
 def test_opaque(frames: bytes, why: str) -> None:
     assert watch([(">", PREFACE + frame(4, 0, 0, b"") + frames)]).why == [why]
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_server_speaks_first(size: int) -> None:
+    """gRPC's own servers send their settings as soon as they are connected to."""
+    pair = Pair()
+    pair.caller.send_headers(1, request_headers(), end_stream=True)
+    pair.settle()
+    pair.server.send_headers(1, OK, end_stream=True)
+    pair.settle()
+    first = next(index for index, (side, _) in enumerate(pair.wire) if side == "<")
+    settings = pair.wire[first][1]
+    wire = [("<", settings[start : start + size]) for start in range(0, len(settings), size)]
+    seen = watch([*wire, *pair.wire[:first], *pair.wire[first + 1 :]], close=False)
+    assert [exchange.status for exchange in seen.exchanges] == [200]
+    assert seen.why == []
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        [(">", b"GET / HTTP/1.1\r\n\r\n")],
+        [(">", b"PR"), (">", b"OPFIND / HTTP/1.1\r\n\r\n")],
+        [("<", b"")],
+        [],
+    ],
+)
+def test_settings_of_nobody(then: list[tuple[str, bytes]]) -> None:
+    assert watch([("<", frame(4, 0, 0, b"")), *then]).why == ["the server spoke first"]
+
+
+def test_no_more_is_kept_than_settings() -> None:
+    assert watch([("<", frame(4, 0, 0, b"") * 1000)], close=False).why == ["the server spoke first"]
