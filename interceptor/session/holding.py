@@ -10,16 +10,19 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import resources
 from interceptor.kube.resources import Resource
 from interceptor.swap import SESSION_ANNOTATION, Record, record_of
+from interceptor.swap.policy import POLICY_ANNOTATION, policy_record_of
 from interceptor.workload import life
 from interceptor.workload.beside import MANAGED_BY, RUN
-from interceptor.workload.kinds import KINDS, POD, WorkloadRef, kind_for, ref_from_lease
+from interceptor.workload.kinds import KINDS, POD, Kind, WorkloadRef, kind_for, ref_from_lease
 from interceptor.workload.life import WatchedLease
 from interceptor.workload.names import object_name
+from interceptor.workload.policy import POLICY_KINDS, is_policy, policy_from_lease
 from interceptor.workload.stand_in import belongs_to_stand_in
 
 Object = dict[str, Any]
 
 CARRIERS = tuple(kind.resource for kind in KINDS if kind is not POD)  # a bare pod's swap is on a ReplicaSet
+POLICIES = tuple(kind.resource for kind in POLICY_KINDS)  # what `profile set` changes: its record is there
 
 
 @dataclass(slots=True)
@@ -71,6 +74,10 @@ def assemble(listed: dict[Resource, list[Object]], watched: list[WatchedLease] |
         for item in listed.get(resource, ()):
             if not _controlled(item):  # a Deployment's annotations are copied to its ReplicaSets
                 _add_swap(of, resource, item)
+    for kind in POLICY_KINDS:
+        for item in listed.get(kind.resource, ()):
+            if POLICY_ANNOTATION in (item["metadata"].get("annotations") or {}):
+                _add_policy(of, kind, item)
     for item in listed.get(resources.JOBS, ()):
         of(item, _label(item)).job = item
     for one in watched or ():
@@ -106,6 +113,21 @@ def _add_swap(of: Any, resource: Resource, item: Object) -> None:
         holding.ref = WorkloadRef(kind, holding.namespace, item["metadata"]["name"], holding.session)
 
 
+def _add_policy(of: Any, kind: Kind, item: Object) -> None:
+    """A ServiceProfile or route that somebody changed for a time."""
+    name, namespace = item["metadata"]["name"], item["metadata"]["namespace"]
+    try:
+        record = policy_record_of(item)
+    except InterceptorError as error:
+        holding = of(item, f"damaged record of {name}")
+        holding.leftover, holding.damaged = error.message, True
+    else:
+        assert record is not None
+        holding = of(item, record.session)
+        holding.holder, holding.since, holding.swapped = record.holder, record.since, True
+    holding.ref = WorkloadRef(kind, namespace, name, holding.session)
+
+
 def _stands_in_for(item: Object) -> str | None:
     """The bare pod that a session's ReplicaSet stands in for; one that can't be read any more is known by its Lease."""
     try:
@@ -118,7 +140,11 @@ def _complete(holding: Holding, leases_known: bool) -> None:
     """Fill in what other places tell, or tell better."""
     if holding.lease is not None:
         name = holding.lease["metadata"]["name"]
-        holding.ref = holding.ref or ref_from_lease(name, holding.namespace, holding.session)
+        holding.ref = (
+            holding.ref
+            or ref_from_lease(name, holding.namespace, holding.session)
+            or policy_from_lease(name, holding.namespace, holding.session)
+        )
         holding.holder = holding.holder or life.holder_of(holding.lease)
         holding.since = holding.since or life.since_of(holding.lease)
     elif leases_known:
@@ -136,7 +162,8 @@ def _missing(holding: Holding, everybody: Iterable[Holding]) -> str:
         taker = next((one for one in everybody if one.alive and (one.namespace, one.workload) == where), None)
         if taker is not None:
             return f"{taker.holder} is taking it over"
-        return "" if holding.job is not None else "a swap without a session object"
+        what = "change" if is_policy(holding.ref) else "swap"
+        return "" if holding.job is not None else f"a {what} without a session object"
     if holding.job is not None:
         return "a session object without a swap" if holding.alive is False else ""
     if holding.lease is not None:

@@ -11,15 +11,17 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, Forbidden, NotFound, resources
 from interceptor.kube.resources import Resource
-from interceptor.session.holding import CARRIERS, Holding, assemble, runs_agent_of
+from interceptor.session.holding import CARRIERS, POLICIES, Holding, assemble, runs_agent_of
 from interceptor.swap import record_of
 from interceptor.workload import life, target
 from interceptor.workload.kinds import ref_of
 from interceptor.workload.life import WatchedLease
 from interceptor.workload.names import lease_name
 from interceptor.workload.objects import OURS
+from interceptor.workload.policy import POLICY_KINDS, is_policy
 
 Object = dict[str, Any]
 
@@ -36,17 +38,23 @@ async def find(cluster: Cluster, namespace: str | None, *, within: float = life.
     """Look at one namespace, or at all (None); waits up to `within` seconds for signs of life."""
     unknown: list[str] = []
     kinds = (*CARRIERS, resources.PODS, resources.JOBS)
+    hidden: list[str] = []
     try:
         async with asyncio.TaskGroup() as group:
             watched = group.create_task(_leases(cluster, namespace, within, unknown), name="watch the leases")
             listed = {
                 kind: group.create_task(_list(cluster, namespace, kind, unknown), name=f"list {kind.plural}")
                 for kind in kinds
+            } | {
+                kind: group.create_task(_list(cluster, namespace, kind, hidden), name=f"list {kind.title()}")
+                for kind in POLICIES
             }
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None  # one and the same API server for all of them
     by_kind = {kind: task.result() for kind, task in listed.items()}
     sessions = assemble(by_kind, watched.result())
+    if any(is_policy(one.ref) for one in sessions):
+        unknown += hidden  # who may not read them has changed none: that is news only where somebody else did
     lonely = [one for one in sessions if one.job is not None and one.lease is None and not one.swapped]
     if lonely and watched.result() is not None:
         await asyncio.sleep(within)
@@ -54,6 +62,19 @@ async def find(cluster: Cluster, namespace: str | None, *, within: float = life.
         for one in lonely:
             _judge_lonely(one, jobs)
     return Holdings([one for one in sessions if one.job is not None or one not in lonely], unknown)
+
+
+async def find_policy(cluster: Cluster, wanted: str) -> Holding | None:
+    """What there is of a session on `serviceprofile/x`, `httproute/x`; None where it says something else."""
+    kind, slash, name = wanted.partition("/")
+    if not slash or kind.lower() not in {"sp", *(one.short for one in POLICY_KINDS)}:
+        return None
+    short = "serviceprofile" if kind.lower() == "sp" else kind.lower()
+    found = await find(cluster, cluster.namespace)
+    for one in found.sessions:
+        if one.ref is not None and one.ref.title == f"{short}/{name}":
+            return one
+    raise InterceptorError(f"nobody changed {wanted} in namespace {cluster.namespace}", hint="interceptor list -A")
 
 
 def _judge_lonely(holding: Holding, jobs: dict[str, Object]) -> None:

@@ -28,7 +28,7 @@ from interceptor.workload.policy import explained, policy_kind
 
 Object = dict[str, Any]
 
-_STAMP = "%Y-%m-%d %H:%M:%S UTC"
+STAMP = "%Y-%m-%d %H:%M:%S UTC"
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,12 @@ class ProfilePlan:
     def title(self) -> str:
         """The object, as people type it."""
         return self.edit.title
+
+    def as_of_now(self, lasts: float) -> ProfilePlan:
+        """The same, its record's times counted from now on: measuring and the guard's start took a while."""
+        now = datetime.now(UTC)
+        until = (now + timedelta(seconds=lasts)).strftime(STAMP) if lasts else ""
+        return replace(self, record=replace(self.record, since=now.strftime(STAMP), until=until))
 
     async def write(self, cluster: Cluster, *, dry_run: bool = False) -> Object:
         """Send the change with its record, as one request. Raises InterceptorError in words for it."""
@@ -135,8 +141,8 @@ def _record(change: Edit, session: str, lasts: float) -> PolicyRecord:
     return PolicyRecord(
         session=session,
         holder=holder(),
-        since=now.strftime(_STAMP),
-        until=(now + timedelta(seconds=lasts)).strftime(_STAMP) if lasts else "",
+        since=now.strftime(STAMP),
+        until=(now + timedelta(seconds=lasts)).strftime(STAMP) if lasts else "",
         created=before is None,
         changes=change.changes,
         digest=digest(change.after if before is None else before),

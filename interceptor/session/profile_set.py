@@ -198,6 +198,7 @@ class _Setting:
         began = time.monotonic()
         self._undo.add("the change", self._revert)
         self._changed = True
+        self._plan = self._plan.as_of_now(self._options.lasts)
         await self._plan.write(self._cluster)
         services.start("watch the object", self._watch_object(services))
         until = f" until {self._plan.record.until}" if self._plan.record.until else "; Ctrl-C takes it back"

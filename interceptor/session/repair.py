@@ -15,6 +15,7 @@ from interceptor.kube import Cluster, Conflict, Forbidden, NotFound
 from interceptor.kube.resources import JOBS, LEASES
 from interceptor.session import holdings
 from interceptor.session.access import open_cluster
+from interceptor.session.debug import leftovers
 from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import see_restored
 from interceptor.session.holding import Holding
@@ -24,6 +25,7 @@ from interceptor.workload import life
 from interceptor.workload.change import forget_revision, undo_swap
 from interceptor.workload.kinds import WorkloadRef
 from interceptor.workload.names import object_name
+from interceptor.workload.policy import is_policy, undo_policy
 from interceptor.workload.stand_in import stood_in_by
 
 ROLLOUT_TIME = 300.0
@@ -46,7 +48,14 @@ async def repair(wanted: str, typed: Access, teller: Teller, *, force: bool = Fa
     async with open_cluster(typed) as cluster:
         await _heal_levels(cluster, teller)
         with teller.busy(f"looking at {wanted}"):
+            policy = await holdings.find_policy(cluster, wanted)
+            if policy is not None:
+                await end(cluster, policy, teller, force=force)
+                return 0
             holding = await holdings.find_one(cluster, wanted)
+            debugged = await leftovers.end_one(cluster, wanted, teller, force=force)
+        if not holding.session and debugged:
+            return 0
         if not holding.session:
             teller.tell(Event("note", f"{holding.workload} is not intercepted: nothing to restore"))
             return 0
@@ -61,10 +70,12 @@ async def repair_all(typed: Access, teller: Teller, *, everywhere: bool = False,
     async with open_cluster(typed) as cluster:
         await _heal_levels(cluster, teller)
         with teller.busy("listening for the holders"):
-            found = await holdings.find(cluster, None if everywhere else cluster.namespace)
+            where = None if everywhere else cluster.namespace
+            found = await holdings.find(cluster, where)
+            debugged, refused = await leftovers.end_all(cluster, where, teller, force=force)
         for text in found.unknown:
             teller.tell(Event("note", f"not seen: {text}"))
-        if not found.sessions:
+        if not found.sessions and not debugged:
             teller.tell(Event("note", "nothing is intercepted: nothing to restore"))
             return 0
         gate = asyncio.Semaphore(AT_ONCE)
@@ -80,10 +91,12 @@ async def repair_all(typed: Access, teller: Teller, *, everywhere: bool = False,
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(holding), name=f"restore {holding.session}") for holding in found.sessions]
-        failed = [error for task in tasks if (error := task.result()) is not None]
+        failed = [*refused, *(error for task in tasks if (error := task.result()) is not None)]
         if failed:
             what = "; ".join(error.message for error in failed)
-            raise InterceptorError(f"{len(failed)} of {len(tasks)} were not restored: {what}", hint=failed[0].hint)
+            raise InterceptorError(
+                f"{len(failed)} of {len(tasks) + debugged} were not restored: {what}", hint=failed[0].hint
+            )
         return 0
 
 
@@ -100,6 +113,9 @@ async def end(cluster: Cluster, holding: Holding, teller: Teller, *, force: bool
         raise StillHeld(holding)
     if holding.damaged:
         raise InterceptorError(f"{holding.workload}: {holding.leftover}", hint="put it back from its manifest")
+    if is_policy(holding.ref):
+        await _end_policy(cluster, holding, teller, began)
+        return
     kept: list[str] = []
     stood_in = await stood_in_by(cluster, holding.namespace, holding.session)
     if stood_in is not None:  # the session alone remembers the pod: never remove it first
@@ -124,10 +140,21 @@ async def end(cluster: Cluster, holding: Holding, teller: Teller, *, force: bool
     teller.tell(Event("restored", _words(holding, kept), time.monotonic() - began, details))
 
 
-def _words(holding: Holding, kept: list[str]) -> str:
+async def _end_policy(cluster: Cluster, holding: Holding, teller: Teller, began: float) -> None:
+    """The same for a ServiceProfile or a route: nobody's pods have to be exchanged."""
+    assert holding.ref is not None
+    kept = (await undo_policy(cluster, holding.ref, holding.session)).kept if holding.swapped else []
+    await _remove_session(cluster, holding, teller)
+    details: dict[str, object] = {
+        "namespace": holding.namespace, "workload": holding.workload, "session": holding.session, "kept": kept,
+    }  # fmt: skip
+    teller.tell(Event("restored", _words(holding, kept, "changed"), time.monotonic() - began, details))
+
+
+def _words(holding: Holding, kept: list[str], verb: str = "intercepted") -> str:
     if not holding.swapped:
         return f"what session {holding.session} left was removed; {holding.workload} was not swapped"
-    text = f"{holding.workload} is as it was before {holding.holder} intercepted it"
+    text = f"{holding.workload} is as it was before {holding.holder} {verb} it"
     return f"{text}, but for what others changed: {', '.join(kept)}" if kept else text
 
 

@@ -23,6 +23,7 @@ from interceptor.session.hops import AgentHops, Hop, Report
 from interceptor.session.pods import Pod
 from interceptor.workload import services
 from interceptor.workload.life import SIGN_OF_LIFE
+from interceptor.workload.policy import is_policy
 
 Object = dict[str, Any]
 Result = TypeVar("Result")
@@ -52,7 +53,8 @@ async def status(cluster: Cluster, wanted: str | None, *, everywhere: bool = Fal
             raise NotIntercepted(f"{holding.workload} is not intercepted", hint="who holds what: interceptor list -A")
         found = [holding]
     else:
-        found = (await holdings.find(cluster, None if everywhere else cluster.namespace)).sessions
+        sessions = (await holdings.find(cluster, None if everywhere else cluster.namespace)).sessions
+        found = [one for one in sessions if not is_policy(one.ref)]  # on a changed route there is no path to probe
     reports = [Report(holding, [reached]) for holding in found]
     async with asyncio.TaskGroup() as group:
         for report in reports:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from interceptor.errors import InterceptorError
@@ -178,6 +178,7 @@ def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
     return [
         *_all("list watch", resources.LEASES),
         *(right for one in (*carriers, resources.PODS, resources.JOBS) for right in _all("list", one)),
+        *(Right("list", one, required=False, use="routes that somebody changed") for one in PROFILE_RESOURCES),
     ]
 
 
@@ -186,6 +187,11 @@ def everything(*, guard: bool = True) -> list[Right]:
     rights = [right for kind in KINDS for right in (*needed(kind, guard=guard), *needed_beside(kind))] + reading()
     rights += [right for way in ("ephemeral", "copy") for right in needed_to_debug(POD, way=way)]
     rights += [right for kind in KINDS for right in needed_for_log_level(kind)]
+    rights += [
+        replace(right, required=False, use="changing routes for a time")
+        for resource in PROFILE_RESOURCES
+        for right in needed_for_profile(resource, guard=guard)
+    ]
     found: dict[tuple[str, Resource, str], Right] = {}
     for right in rights:
         key = right.verb, right.resource, right.subresource

@@ -31,6 +31,7 @@ SIGNS = frozenset(
         "outbound_grpc_route_retry_requests_total",
     }
 )
+ENVOYS_TIMEOUT = "15s"  # where its configuration says nothing
 _TIMEOUTS = frozenset({"timeout", "REQUEST_TIMEOUT"})
 
 
@@ -169,7 +170,8 @@ def _is_meant(route: Object, asked: Asked) -> bool:
 
 
 def _says(action: Object, asked: Asked) -> bool:
-    if asked.timeout is not None and (seconds_of(action.get("timeout", "15s")) or 0.0) != asked.timeout:
+    shown = seconds_of(action.get("timeout", ENVOYS_TIMEOUT)) or 0.0
+    if asked.timeout is not None and abs(shown - asked.timeout) > 1e-6:
         return False
     policy = action.get("retry_policy") or {}
     number = int(policy.get("num_retries", 1)) if policy else 0

@@ -1,0 +1,190 @@
+"""`profile set` with a real Envoy as the caller's proxy: what callers get changes, is proven, and is taken back."""
+
+import json
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.cluster import Unavailable
+from e2e.intercept import Intercept
+from e2e.mesh.installation import crd, service
+from e2e.scene import Scene
+
+pytestmark = pytest.mark.timeout(300)
+
+HERE = Path(__file__).parent
+KIND = "httproutes.gateway.networking.k8s.io"
+HEALED_WITHIN = 60.0  # a Lease of 15 s, on a busy machine
+ASK = (
+    "import http.client,time,json; c=http.client.HTTPConnection('127.0.0.1',15001,timeout=20); b=time.monotonic();"
+    "c.request('GET','%s',headers={'Host':'books'}); s=c.getresponse().status; print(json.dumps([s,time.monotonic()-b]))"
+)
+
+
+@pytest.fixture
+def books(scene: Scene) -> Iterator[Scene]:
+    """A service, a caller with an Envoy, and its routes as HTTPRoutes."""
+    envoy = pytest.importorskip("envoy")
+    there = {item["metadata"]["name"] for item in scene.kubectl.items("crds")}
+    made = [] if KIND in there else [crd(KIND, "v1")]
+    with tempfile.TemporaryDirectory(prefix="e2e-envoy-") as name:
+        folder = Path(name)
+        for file in ("Dockerfile", "books.py", "caller.py", "control.py", "bootstrap.json"):
+            shutil.copy(HERE / file, folder)
+        shutil.copy(Path(envoy.__file__).parent / "_bin" / "envoy", folder / "envoy")
+        try:
+            image = scene.cluster.image("interceptor/e2e-envoy", folder, BASE=scene.cluster.python_image)
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+    try:
+        if made:
+            scene.kubectl.apply(*made)
+            scene.kubectl("wait", "--for=condition=Established", f"crd/{KIND}", "--timeout=30s")
+        scene.kubectl.apply(*_rights(scene.namespace))
+        routes = [
+            _route("slow", "Exact", "/slow"),
+            _route("flaky", "Exact", "/flaky"),
+            _route("others", "PathPrefix", "/"),
+        ]
+        scene.kubectl.apply(*routes)
+        scene.deploy(service("books"), _deployment("books", image), _deployment("caller", image))
+        yield scene
+    finally:
+        if made:
+            scene.kubectl("delete", "crd", KIND, "--wait=false", check=False)
+
+
+def _rights(namespace: str) -> list[dict[str, Any]]:
+    api = "rbac.authorization.k8s.io"
+    rule = {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": ["list"]}
+    return [
+        {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": {"name": "control"}, "rules": [rule]},
+        {"apiVersion": f"{api}/v1", "kind": "RoleBinding", "metadata": {"name": "control"},
+         "roleRef": {"apiGroup": api, "kind": "Role", "name": "control"},
+         "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}]},
+    ]  # fmt: skip
+
+
+def _route(name: str, kind: str, path: str) -> dict[str, Any]:
+    rule = {"matches": [{"path": {"type": kind, "value": path}}], "backendRefs": [{"name": "books", "port": 80}]}
+    parent = {"group": "", "kind": "Service", "name": "books", "port": 80}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": f"books-{name}"},
+        "spec": {"parentRefs": [parent], "rules": [rule]},
+    }  # fmt: skip
+
+
+def _deployment(name: str, image: str) -> dict[str, Any]:
+    def container(called: str, *command: str, **more: Any) -> dict[str, Any]:
+        return {"name": called, "image": image, "imagePullPolicy": "IfNotPresent", "command": [*command], **more}
+
+    mounts = {"volumeMounts": [{"name": "rds", "mountPath": "/rds"}]}
+    if name == "books":
+        ready = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+        containers = [container("app", "python3", "/mesh-e2e/books.py", readinessProbe=ready)]
+    else:
+        envoy = ("/envoy", "-c", "/mesh-e2e/bootstrap.json", "--concurrency", "1", "-l", "warning")
+        containers = [
+            container("app", "python3", "/mesh-e2e/caller.py"),
+            container("control", "python3", "/mesh-e2e/control.py", **mounts),
+            container("envoy", *envoy, **mounts),
+        ]
+    spec = {"containers": containers, "volumes": [{"name": "rds", "emptyDir": {}}], "terminationGracePeriodSeconds": 1}
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {
+            "replicas": 1, "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": spec},
+        },
+    }  # fmt: skip
+
+
+def ask(scene: Scene, path: str) -> tuple[int, float]:
+    """What a caller gets, and how soon."""
+    status, seconds = json.loads(scene.kubectl("exec", "deploy/caller", "-c", "app", "--", "python3", "-c", ASK % path))
+    return status, seconds
+
+
+def until(scene: Scene, path: str, status: int, within: float = 30) -> float:
+    """Wait until a caller gets this; how soon it was answered."""
+    deadline = time.monotonic() + within
+    while True:
+        got, seconds = ask(scene, path)
+        if got == status:
+            return seconds
+        assert time.monotonic() < deadline, f"{path} is answered {got}, not {status}"
+
+
+def content(scene: Scene, name: str) -> dict[str, Any]:
+    """All of a route that is not the API server's own count; who owns which field too."""
+    found = scene.kubectl.json("get", f"{KIND}/{name}", "--show-managed-fields")
+    for key in ("resourceVersion", "generation"):
+        found["metadata"].pop(key)
+    return found
+
+
+def change(scene: Scene, route: str, *options: str) -> Intercept:
+    guard = () if "--no-guard" in options else ("--guard-image", scene.cluster.python_image)
+    running = scene.run(
+        "profile", "set", "svc/books", "--route", route, "--yes", "--window", "2s", "-o", "json", "-n", scene.namespace,
+        *guard, *options,
+    )  # fmt: skip
+    running.wait_for("ready", 120)
+    return running
+
+
+def expect_gone(scene: Scene, name: str, before: dict[str, Any], within: float) -> None:
+    deadline = time.monotonic() + within
+    while content(scene, name) != before or scene.kubectl("get", "leases,jobs,secrets", "-o", "name").strip():
+        assert time.monotonic() < deadline, f"left: {content(scene, name)}"
+        time.sleep(0.5)
+
+
+def test_route_is_changed_and_taken_back(books: Scene) -> None:
+    """A timeout and retries, proven by the proxy; back on Ctrl-C, after kill -9, and by `profile undo`."""
+    scene = books
+    assert until(scene, "/slow", 200) >= 0.9
+    slow, flaky = content(scene, "books-slow"), content(scene, "books-flaky")
+
+    running = change(scene, "/slow", "--timeout", "300ms")
+    assert until(scene, "/slow", 504) < 0.9
+    assert ask(scene, "/other")[0] == 200
+    found = running.wait_line(lambda line: '"proof": "proven"' in line.text, 60, "proof")
+    assert "configuration" in found.text
+    measured = [event for event in running.events if event.name == "measured"]
+    assert measured, running.transcript()
+    again = scene.run(
+        "profile", "set", "svc/books", "--route", "/slow", "--timeout", "1s", "--yes", "-n", scene.namespace
+    )
+    assert again.wait(60) == 1
+    assert "is changed already" in again.text("stderr")
+    assert running.stop() == 130
+    assert running.events[-1].name == "restored"
+    expect_gone(scene, "books-slow", slow, 20)
+    assert until(scene, "/slow", 200) >= 0.9
+
+    running = change(scene, "books-flaky", "--retries", "3", "--retry-on", "5xx")
+    running.wait_line(lambda line: '"proof": "proven"' in line.text, 60, "proof")
+    assert [ask(scene, "/flaky")[0] for _ in range(4)] == [200] * 4
+    running.send(signal.SIGKILL)
+    began = time.monotonic()
+    expect_gone(scene, "books-flaky", flaky, HEALED_WITHIN)
+    scene.measured(f"a killed `profile set` was taken back in {time.monotonic() - began:.0f} s")
+    until(scene, "/flaky", 500)
+
+    running = change(scene, "/slow", "--timeout", "300ms", "--no-guard")
+    running.send(signal.SIGKILL)
+    listed = scene.run("list", "-o", "json", "-n", scene.namespace)
+    assert listed.wait(60) == 0
+    (held,) = json.loads(listed.text("stdout"))["intercepts"]
+    assert (held["workload"], held["state"]) == ("httproute/books-slow", "silent")
+    undone = scene.run("profile", "undo", "svc/books", "-n", scene.namespace)
+    assert undone.wait(60) == 0, undone.transcript()
+    expect_gone(scene, "books-slow", slow, 20)
+    assert until(scene, "/slow", 200) >= 0.9
