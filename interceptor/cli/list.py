@@ -10,6 +10,9 @@ from interceptor.cli.options import access_options, all_namespaces_option, verbo
 from interceptor.session.options import Access
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interceptor.session.debug.leftovers import DebugLeft
     from interceptor.session.holding import Holding
     from interceptor.session.holdings import Holdings
 
@@ -36,6 +39,7 @@ def list_(all_namespaces: bool, output: str, **access: Any) -> int:
     from interceptor.cli.report import open_teller
     from interceptor.cli.running import run
     from interceptor.session.access import open_cluster
+    from interceptor.session.debug.leftovers import annotated
     from interceptor.session.holdings import find
 
     async def show() -> int:
@@ -43,19 +47,31 @@ def list_(all_namespaces: bool, output: str, **access: Any) -> int:
             namespace = None if all_namespaces else cluster.namespace
             with teller.busy("listening for the holders"):
                 found = await find(cluster, namespace)
+            debugged = await annotated(cluster, namespace)
         if output == "json":
-            print(json.dumps(document(found), indent=2))
+            print(json.dumps(document(found, debugged), indent=2))
         else:
             _print_table(found, namespace)
+            for left in debugged:
+                where = f"{left.title} -n {left.namespace}"
+                text = f"{left.title} has the debug sidecar of {left.holder}; if they are gone: interceptor restore {where}"
+                print(text, file=sys.stderr)
         return 0
 
     with open_teller("text") as teller:
         return run(show, teller)
 
 
-def document(found: "Holdings") -> dict[str, Any]:
+def document(found: "Holdings", debugged: "Sequence[DebugLeft]" = ()) -> dict[str, Any]:
     """The JSON, as docs/commands.md describes it."""
-    return {"intercepts": [_entry(one) for one in found.sessions], "unknown": found.unknown}
+    fields = ("namespace", "title", "holder", "session")
+    return {
+        "intercepts": [_entry(one) for one in found.sessions],
+        "debugged": [
+            {("workload" if name == "title" else name): getattr(one, name) for name in fields} for one in debugged
+        ],
+        "unknown": found.unknown,
+    }
 
 
 def _entry(one: "Holding") -> dict[str, Any]:

@@ -22,6 +22,7 @@ from interceptor.sandbox import doctor
 from interceptor.session import holdings
 from interceptor.session.plan import PUBLIC_IMAGE
 from interceptor.workload import rights
+from interceptor.workload.kinds import POD
 from interceptor.workload.objects import OURS, VERSION_ANNOTATION
 
 Object = dict[str, Any]
@@ -64,9 +65,9 @@ async def _may_debug(facts: Facts) -> Verdict:
     needed = [
         *(rights.Right(verb, resources.PODS, "portforward") for verb in ("get", "create")),
         rights.Right("get", resources.PODS, "log"),
-        rights.Right("patch", resources.PODS, "ephemeralcontainers"),
+        *(right for right in rights.needed_to_debug(POD) if right.required),
     ]
-    return await _rights(facts, needed, "kubectl auth can-i --list")
+    return await _rights(facts, needed, "interceptor rbac")
 
 
 async def _rights(facts: Facts, needed: list[rights.Right], then: str) -> Verdict:

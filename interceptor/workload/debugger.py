@@ -77,7 +77,8 @@ def debug_container(name: str, image: str, context: Object) -> Object:
     return {
         "name": name,
         "image": image,
-        "command": ["sh", "-c", _HOLD],
+        # Kubernetes expands $(NAME) in a command, and makes two dollars one.
+        "command": ["sh", "-c", _HOLD.replace("$$", "$$$$")],
         "stdin": True,
         "stdinOnce": True,
         "securityContext": context,

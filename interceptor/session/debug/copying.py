@@ -95,7 +95,8 @@ def copied(
     if not spec.get("hostPID"):
         spec["shareProcessNamespace"] = True
     spec["terminationGracePeriodSeconds"] = GRACE
-    claims = [item["name"] for item in spec.get("volumes") or [] if "persistentVolumeClaim" in item]
+    volumes = spec.get("volumes") or []
+    claims = [item["persistentVolumeClaim"]["claimName"] for item in volumes if "persistentVolumeClaim" in item]
     node = pod["spec"].get("nodeName")
     if claims and node:  # a volume that one node only may have is there already
         spec["nodeName"] = node

@@ -76,26 +76,35 @@ async def end_all(
 
 async def find(cluster: Cluster, namespace: str | None) -> list[DebugLeft]:
     """Every debug session with something in the cluster; waits for a sign of life where one could come."""
-    found: dict[tuple[str, str], DebugLeft] = {}
-    for kind in _KINDS:
-        with suppress(Forbidden, NotFound):
-            listing = await cluster.list(kind.resource, namespace, metadata_only=True)
-            for item in listing.items:
-                record = debugged(item)
-                if record is not None:
-                    metadata = item["metadata"]
-                    ref = WorkloadRef(kind, metadata["namespace"], metadata["name"])
-                    key = ref.namespace, record.session
-                    found[key] = DebugLeft(*key, ref.title, record.holder, ref)
-    with suppress(Forbidden, NotFound):
-        for job in (await cluster.list(JOBS, namespace, label_selector=f"{MANAGED_BY}={DEBUG}")).items:
-            metadata = job["metadata"]
-            annotations = metadata.get("annotations") or {}
-            key = metadata["namespace"], str((metadata.get("labels") or {}).get(SESSION_ANNOTATION))
-            title, holder = annotations.get(WORKLOAD_ANNOTATION, ""), annotations.get(HOLDER_ANNOTATION, "somebody")
-            found.setdefault(key, DebugLeft(*key, title, holder)).job = job
+    found = {(left.namespace, left.session): left for left in await annotated(cluster, namespace)}
+    for job in await _jobs(cluster, namespace):
+        metadata = job["metadata"]
+        annotations = metadata.get("annotations") or {}
+        key = metadata["namespace"], str((metadata.get("labels") or {}).get(SESSION_ANNOTATION))
+        title, holder = annotations.get(WORKLOAD_ANNOTATION, ""), annotations.get(HOLDER_ANNOTATION, "somebody")
+        found.setdefault(key, DebugLeft(*key, title, holder)).job = job
     await _listen(cluster, namespace, list(found.values()))
     return sorted(found.values(), key=lambda left: (left.namespace, left.title))
+
+
+async def annotated(cluster: Cluster, namespace: str | None) -> list[DebugLeft]:
+    """The workloads that carry a debug session's record, whether its client lives or not."""
+    found: list[DebugLeft] = []
+    for kind in _KINDS:
+        with suppress(Forbidden, NotFound):
+            for item in (await cluster.list(kind.resource, namespace, metadata_only=True)).items:
+                record = debugged(item)
+                if record is not None:
+                    ref = WorkloadRef(kind, item["metadata"]["namespace"], item["metadata"]["name"])
+                    found.append(DebugLeft(ref.namespace, record.session, ref.title, record.holder, ref))
+    return found
+
+
+async def _jobs(cluster: Cluster, namespace: str | None) -> list[Object]:
+    try:
+        return (await cluster.list(JOBS, namespace, label_selector=f"{MANAGED_BY}={DEBUG}")).items
+    except Forbidden:
+        return []
 
 
 async def _listen(cluster: Cluster, namespace: str | None, found: list[DebugLeft]) -> None:
@@ -104,7 +113,7 @@ async def _listen(cluster: Cluster, namespace: str | None, found: list[DebugLeft
     if not asked:
         return
     await asyncio.sleep(_LISTEN)
-    jobs = (await cluster.list(JOBS, namespace, label_selector=f"{MANAGED_BY}={DEBUG}")).items
+    jobs = await _jobs(cluster, namespace)
     now = {job["metadata"]["uid"]: job["metadata"]["resourceVersion"] for job in jobs}
     for left in asked:
         assert left.job is not None
