@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, Forbidden, NotFound, Unreachable
-from interceptor.kube.resources import JOBS, LEASES, Resource
+from interceptor.kube.resources import JOBS, LEASES, PODS, Resource
 from interceptor.session.plan import Plan
 from interceptor.session.pods import Pods
 from interceptor.swap import record_of
 from interceptor.workload import objects
+from interceptor.workload.kinds import POD
 from interceptor.workload.lease import TakenOver
 from interceptor.workload.life import session_of
 
@@ -73,24 +74,30 @@ async def _look(cluster: Cluster, plan: Plan) -> InterceptorError | None:
     names, title = plan.names, plan.title
     if await _is_ending(cluster, plan):
         return _namespace_ends(plan)
-    try:
-        workload = await cluster.get(names.ref.resource, names.namespace, names.ref.object)
-    except NotFound:
-        hint = "when it is there again, run the same command"
-        return InterceptorError(f"{title} was deleted by somebody", hint=hint)
     taker = await _taker(cluster, plan)
     if taker is not None:
         return taker
+    try:
+        workload = await cluster.get(names.ref.resource, names.namespace, names.ref.object)
+    except NotFound:
+        if names.kind is POD and not await _is_gone(cluster, PODS, names.namespace, names.workload):
+            return _restored_by_agents(title)  # only its stand-in is gone
+        hint = "when it is there again, run the same command"
+        return InterceptorError(f"{title} was deleted by somebody", hint=hint)
     record = record_of(workload)
     held = record is not None and record.session == names.session
     if await _is_gone(cluster, JOBS, names.namespace, names.object):
         if held:
             return InterceptorError(f"the session object {names.object} was deleted by somebody", hint=_AGAIN)
         if record is None:
-            return InterceptorError(f"{title} was restored by its agents: they had lost this program", hint=_AGAIN)
+            return _restored_by_agents(title)
     elif held and await _is_gone(cluster, LEASES, names.namespace, names.lease):
         return InterceptorError(f"the lease {names.lease} was deleted by somebody", hint=_AGAIN)
     return None
+
+
+def _restored_by_agents(title: str) -> InterceptorError:
+    return InterceptorError(f"{title} was restored by its agents: they had lost this program", hint=_AGAIN)
 
 
 async def _taker(cluster: Cluster, plan: Plan) -> InterceptorError | None:

@@ -21,6 +21,7 @@ from interceptor.session.tunnels import Tunnels
 from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import Undone, forget_revision, undo_swap
 from interceptor.workload.edits import short
+from interceptor.workload.kinds import POD
 from interceptor.workload.rollout import RolloutFailed
 
 REACH_TIME = 20.0  # seconds to reach the API server: after 15 the agents restore without us
@@ -71,7 +72,8 @@ class Restorer:
         names = self._plan.names
         if not names.kind.ordered:  # else the agents may have to go on with the pods, should we die meanwhile
             self._keeper.enter(Stage.ALONE)
-        theirs = undone.outcome == "nothing" and self.applied  # somebody else took it back: their rollout is followed
+        # Somebody else took it back: their rollout is followed. A bare pod has none: it is back, or another session's.
+        theirs = undone.outcome == "nothing" and self.applied and names.kind is not POD
         if undone.outcome == "restored" or theirs or self._pods_exchange.left:
             if self.others is not None and self.others.paused:
                 resume = f"kubectl rollout resume {self._plan.title} -n {names.namespace}"

@@ -78,7 +78,8 @@ async def stood_in_by(cluster: Cluster, namespace: str, session: str) -> Workloa
 async def bring_back(cluster: Cluster, ref: WorkloadRef, remembered: Object | None) -> bool:
     """Create the pod again unless it is there; whether there was anything to undo.
 
-    The cluster's own memory is the stand-in; `remembered` is ours, should somebody have deleted that one.
+    The cluster's own memory is the stand-in; `remembered` is ours, should somebody have deleted that one. It counts for
+    nothing while another session's stand-in is there: that one looks after the pod now, and brings it back at its end.
     """
     try:
         found = await cluster.get(resources.REPLICA_SETS, ref.namespace, ref.object)
@@ -92,6 +93,8 @@ async def bring_back(cluster: Cluster, ref: WorkloadRef, remembered: Object | No
     while True:
         existing = await _pod(cluster, ref)
         if existing is None:
+            if found is None and await find_stand_in(cluster, ref.namespace, ref.name) is not None:
+                return False
             try:
                 await cluster.create(resources.PODS, ref.namespace, pod)
                 created = True
