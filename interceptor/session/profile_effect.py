@@ -16,7 +16,7 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, Forbidden
 from interceptor.kube.resources import PODS
 from interceptor.mesh.exposition import Sample, samples
-from interceptor.mesh.profile.proof import SIGNS, Asked, Proof, by_config, by_counters, calls
+from interceptor.mesh.profile.proof import SIGNS, Asked, Proof, by_config, by_counters, calls, knows
 from interceptor.mesh.proxy_http import ProxyUnreachable, ask
 from interceptor.mesh.sources import envoy, linkerd
 from interceptor.mesh.sources.deltas import Growth, growth
@@ -87,9 +87,7 @@ class Effect:
             self.note = f"{MOST_PROXIES} of {len(found)} proxies are asked"
             found = found[:MOST_PROXIES]
         await self._scrape(found)
-        self._callers = [
-            one for one in found if one.last and (one.proxy.mesh != "Linkerd" or calls(self._query, one.last))
-        ]
+        self._callers = [one for one in found if self._calls(one)]
         for one in self._callers:
             one.first = one.last
         if not self._callers:
@@ -97,6 +95,11 @@ class Effect:
                 f"none of {len(found)} proxies has called {self._query.to} yet" if found
                 else "no caller has a mesh proxy: nobody there would obey a ServiceProfile or route"
             )  # fmt: skip
+
+    def _calls(self, one: _Caller) -> bool:
+        if one.proxy.mesh == "Linkerd":
+            return calls(self._query, one.last)
+        return knows(self._query, one.last, at_home=one.namespace == self._query.namespace)
 
     async def figures(self, window: float) -> Figures | None:
         """What the window showed; None where nobody can tell. Takes the window's time."""
@@ -159,9 +162,11 @@ class Effect:
         if any(one.against for one in self._callers):
             return Proof("open", f"not taken yet by the proxy of {some}")
         took = f"{len(proven)} of {count} proxies took it; " if proven else ""
-        return Proof(
-            "open", f"{took}nothing tells yet of {some}: a Linkerd proxy shows what it did, not what it would do"
-        )
+        if all(one.proxy.mesh == "Linkerd" for one in self._callers if not one.proven):
+            why = "a Linkerd proxy shows what it did, not what it would do"
+        else:
+            why = "its configuration names no such route"
+        return Proof("open", f"{took}nothing tells yet of the proxy of {some}: {why}")
 
     async def _ask(self, caller: _Caller) -> None:
         if caller.proxy.mesh == "Linkerd":

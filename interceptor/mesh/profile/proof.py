@@ -89,6 +89,17 @@ def calls(query: Query, samples: Iterable[Sample]) -> bool:
     return any(query.is_wanted(_service(sample)) and _service(sample) for sample in samples)
 
 
+def knows(query: Query, samples: Iterable[Sample], *, at_home: bool) -> bool:
+    """Whether an Envoy counts what it asks of the service. A short name means the service only where that is `at_home`."""
+    for sample in samples:
+        labels = sample.labels
+        name = labels.get("destination_service") or labels.get("envoy_cluster_name") or ""
+        host = name.rpartition("|")[2]
+        if host and (at_home or "." in host) and query.is_wanted(host):
+            return True
+    return False
+
+
 def _service(sample: Sample) -> str:
     labels = sample.labels
     if labels.get("direction", "outbound") != "outbound":

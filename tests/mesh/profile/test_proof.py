@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from interceptor.mesh.exposition import samples
+from interceptor.mesh.exposition import Sample, samples
 from interceptor.mesh.profile.edit import Wanted, edit
-from interceptor.mesh.profile.proof import SIGNS, Asked, asked_of, by_config, by_counters, calls
+from interceptor.mesh.profile.proof import SIGNS, Asked, asked_of, by_config, by_counters, calls, knows
 from interceptor.mesh.sources.model import Query
 from tests.mesh.profile.objects import BOOKS, FLAKY, found, match, profile, route
 
@@ -64,6 +64,19 @@ def test_callers_are_told() -> None:
     assert calls(WEB, samples(PROFILE, SIGNS))
     assert not calls(BOOKS_SVC, samples(PROFILE, SIGNS))
     assert calls(BOOKS_SVC, samples(ROUTE, SIGNS))
+
+
+def test_envoys_that_call_are_told() -> None:
+    """By a short name only from the same namespace: elsewhere it is another service."""
+
+    def counted(cluster: str) -> list[Sample]:
+        text = f'envoy_cluster_upstream_rq{{envoy_cluster_name="{cluster}"}} 3'
+        return list(samples(text, {"envoy_cluster_upstream_rq"}))
+
+    assert knows(BOOKS_SVC, counted("books"), at_home=True)
+    assert not knows(BOOKS_SVC, counted("books"), at_home=False)
+    assert knows(BOOKS_SVC, counted("outbound|80||books.shop.svc.cluster.local"), at_home=False)
+    assert not knows(BOOKS_SVC, counted("xds_cluster"), at_home=True)
 
 
 def dump(name: str = "", timeout: str = "0.300s", retries: int = 0, **match: Any) -> dict[str, Any]:
