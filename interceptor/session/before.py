@@ -15,8 +15,8 @@ from interceptor.mesh.sources import prometheus
 from interceptor.mesh.sources.model import INBOUND, NoFigures, Query, Table
 from interceptor.mesh.sources.proxies import Proxies, proxy_in
 from interceptor.mesh.sources.saved import table_to_json
-from interceptor.session.plan import Plan
 from interceptor.session.pods import Pods
+from interceptor.workload.kinds import WorkloadRef
 
 WINDOW = 600.0  # seconds before the swap, where a Prometheus is asked
 WITHIN = 20.0  # seconds for all of it
@@ -31,12 +31,12 @@ def nothing_yet() -> Before:
     return {MISSING: "they are being asked for"}
 
 
-async def take(cluster: Cluster, plan: Plan, pods: Pods, before: Before) -> None:
+async def take(cluster: Cluster, ref: WorkloadRef, pods: Pods, before: Before) -> None:
     """Fill `before` in. Raises nothing that would end the session."""
     try:
         async with asyncio.timeout(WITHIN):
             await pods.until_seen()
-            tables = await _tables(cluster, plan, pods)
+            tables = await _tables(cluster, ref, pods)
     except NoFigures as error:
         before[MISSING] = str(error)
     except InterceptorError as error:
@@ -48,9 +48,8 @@ async def take(cluster: Cluster, plan: Plan, pods: Pods, before: Before) -> None
         before.update({query.direction: table_to_json(table) for query, table in tables})
 
 
-async def _tables(cluster: Cluster, plan: Plan, pods: Pods) -> list[tuple[Query, Table]]:
+async def _tables(cluster: Cluster, ref: WorkloadRef, pods: Pods) -> list[tuple[Query, Table]]:
     """For both directions. Raises NoFigures."""
-    ref = plan.names.ref
     queries = [
         Query(ref.namespace, ref.kind.resource.kind, ref.name, WINDOW, outward=outward) for outward in (False, True)
     ]

@@ -132,7 +132,7 @@ class _Session:
         state = partial(state_of, tunnels, plan, options.to_host)
         for name, service in (
             ("watch the pods", pods.watch()),
-            ("ask for the figures before", before.take(cluster, plan, pods, figures)),
+            ("ask for the figures before", before.take(cluster, names.ref, pods, figures)),
             ("keep the tunnels", tunnels.serve()),
             ("serve the proxy", proxy.serve()),
             ("answer other commands", open_control(cluster, plan, hub, teller, figures, state).serve()),
