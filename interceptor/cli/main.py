@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "routes": ("interceptor.cli.routes:routes", "Show success, rate and latency by route."),
     "stat": ("interceptor.cli.stat:stat", "Show success, rate, latency and connections by workload."),
-    "tap": ("interceptor.cli.tap:tap", "Show requests as they pass an intercepted workload."),
+    "tap": ("interceptor.cli.tap:tap", "Show requests as they pass a workload."),
     "log-level": (
         "interceptor.cli.log_level:log_level",
         "Show or set the log level of a workload's mesh proxies.",

@@ -1,34 +1,27 @@
 """`interceptor tap`: requests as they pass; options in, `session.tap` followed, lines or JSON out."""
 
 import asyncio
-import contextlib
-import json
 import re
-import shutil
-import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Coroutine
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from interceptor.cli.lines import Lines
 from interceptor.cli.options import Seconds, access_options, verbose_option
 from interceptor.errors import InterceptorError
 from interceptor.session.options import Access
 
 if TYPE_CHECKING:
+    from interceptor.session.events import Teller
     from interceptor.session.tap import TapOptions
 
-Record = dict[str, Any]
-
 RECORDED_BODY = 64 * 1024  # bytes of each body in a recording
-LARGEST_FILE = 1024 * 1024 * 1024  # bytes of a recording
 
 
 @click.command(
-    short_help="Show requests as they pass an intercepted workload.",
+    short_help="Show requests as they pass a workload.",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Ends with the intercept, after --max requests, or by Ctrl-C.",
 )
@@ -54,6 +47,11 @@ LARGEST_FILE = 1024 * 1024 * 1024  # bytes of a recording
     "--record", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Write the requests with their bodies to FILE.har or FILE.jsonl, for replay.",
 )  # fmt: skip
+@click.option("--attach", is_flag=True, help="If nobody intercepts TARGET, read along in its pods; nothing restarts.")
+@click.option(
+    "--agent-image", "image", metavar="own|IMAGE",
+    help="For --attach: an image with Python 3.10 or newer.  [default: own if it has Python, else python:3.13-slim]",
+)  # fmt: skip
 @access_options
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json", "curl", "har"]), default="text", show_default=True,
@@ -62,7 +60,7 @@ LARGEST_FILE = 1024 * 1024 * 1024  # bytes of a recording
 @verbose_option
 @click.pass_context
 def tap(ctx: click.Context, /, output: str, record: Path | None, show_headers: bool, **typed: Any) -> int:
-    """Show the requests that pass TARGET while it is intercepted from this machine.
+    """Show the requests that pass TARGET while it is intercepted from this machine, or, with --attach, at any time.
 
     Without TARGET, of the only intercept that runs. Run it in another terminal, beside the intercept.
 
@@ -70,6 +68,7 @@ def tap(ctx: click.Context, /, output: str, record: Path | None, show_headers: b
       interceptor tap deploy/orders
       interceptor tap orders --status 5xx --headers
       interceptor tap orders --from deploy/web --min-latency 200ms -o json
+      interceptor tap deploy/prices --attach
     """
     options = read_options(ctx, record=record, **typed)
     from interceptor.cli.report import open_teller
@@ -79,7 +78,7 @@ def tap(ctx: click.Context, /, output: str, record: Path | None, show_headers: b
     with open_teller("text") as teller:
 
         def begin() -> Coroutine[Any, Any, int]:
-            return _follow(options, output, show_headers, record)
+            return _follow(options, output, show_headers, record, teller)
 
         return run(begin, teller)
 
@@ -99,6 +98,8 @@ def read_options(
     most: int | None,
     show_secrets: bool,
     record: Path | None,
+    attach: bool,
+    image: str | None,
     **access: Any,
 ) -> "TapOptions":
     """Check what can be checked before anything is asked."""
@@ -123,22 +124,31 @@ def read_options(
         )
     except InterceptorError as error:
         raise click.UsageError(f"--status: {error}", ctx) from error
+    if attach and target is None:
+        raise click.UsageError("--attach needs a TARGET", ctx)
+    if attach and direction == "outbound":
+        raise click.UsageError("--attach reads what callers ask; what the workload asks passes an intercept only", ctx)
+    if image is not None and not attach:
+        raise click.UsageError("--agent-image is for --attach", ctx)
     bodies = RECORDED_BODY if record is not None else 0
-    return TapOptions(target, wanted, callers, most or 0, show_secrets, bodies, Access(**access))
+    return TapOptions(
+        target, wanted, callers, most or 0, show_secrets, bodies, attach=attach, image=image, access=Access(**access)
+    )
 
 
-async def _follow(options: "TapOptions", output: str, headers: bool, record: Path | None) -> int:
+async def _follow(options: "TapOptions", output: str, headers: bool, record: Path | None, teller: "Teller") -> int:
+    from interceptor.cli.tap_output import Printer, recording
     from interceptor.session.tap import follow
 
-    with _recording(record) as recording:
-        printer = _Printer(output, headers)
+    with recording(record) as kept:
+        printer = Printer(output, headers)
         try:
             async with asyncio.TaskGroup() as group:
                 ticking = group.create_task(printer.tick_always(), name="tick")
-                async with aclosing(follow(options)) as records:
+                async with aclosing(follow(options, teller)) as records:
                     async for one in records:
-                        if recording is not None and one["stage"] == "ended":
-                            recording.add(one)
+                        if kept is not None and one["stage"] == "ended":
+                            kept.add(one)
                         printer.add(one)
                         if printer.unread:
                             break
@@ -146,107 +156,3 @@ async def _follow(options: "TapOptions", output: str, headers: bool, record: Pat
         finally:
             printer.close()
     return 0
-
-
-class _Printer:
-    """One way of showing requests on stdout."""
-
-    def __init__(self, output: str, headers: bool) -> None:
-        from interceptor.cli.look import Look
-        from interceptor.cli.tap_export import HarWriter
-        from interceptor.cli.tap_lines import Screen
-
-        self._output = output
-        self._lines = Lines(sys.stdout)
-        look = Look.of(sys.stdout)
-        self._colour = look.colour
-        width = shutil.get_terminal_size((120, 24)).columns if look.terminal else 140
-        self._screen = Screen(width, headers=headers, limited=look.terminal)
-        self._har = HarWriter(self._lines.write) if output == "har" else None
-        self._dropped = 0
-        self._titled = False
-
-    @property
-    def unread(self) -> bool:
-        """Whether whoever read our stdout has left."""
-        return self._lines.stream is None
-
-    def add(self, record: Record) -> None:
-        """Show one request, now or summed up with others."""
-        from interceptor.cli.tap_export import curl
-
-        self._dropped = max(self._dropped, int(record.get("dropped") or 0))
-        if self._har is not None:
-            if record["stage"] == "ended":
-                self._har.add(record)
-        elif self._output == "json":
-            self._lines.line(json.dumps(record, ensure_ascii=False))
-        elif self._output == "curl":
-            self._lines.line(curl(record))
-        else:
-            if not self._titled:
-                self._titled = True
-                self._lines.line(self._screen.title())
-            self._show(self._screen.add(record))
-
-    async def tick_always(self) -> None:
-        """Sum up what could not be shown, every second."""
-        while True:
-            await asyncio.sleep(1.0)
-            self._tick()
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        self._tick()
-        if self._har is not None:
-            self._har.close()
-
-    def _tick(self) -> None:
-        if self._output == "text":
-            self._show(self._screen.tick(self._dropped))
-
-    def _show(self, lines: list[tuple[str, bool]]) -> None:
-        for text, failed in lines:
-            self._lines.line(click.style(text, fg="red") if failed and self._colour else text)
-
-
-class _Recording:
-    """Requests on their way to a file; it stops growing at LARGEST_FILE and says so."""
-
-    def __init__(self, path: Path) -> None:
-        from interceptor.cli.tap_export import HarWriter
-
-        self._file = path.open("w", encoding="utf-8")
-        self._har = HarWriter(self._file.write) if path.suffix == ".har" else None
-        self._full = False
-
-    def add(self, record: Record) -> None:
-        """Write one request."""
-        if self._full:
-            return
-        if self._har is not None:
-            self._har.add(record)
-        else:
-            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        if self._file.tell() > LARGEST_FILE:
-            self._full = True
-            click.echo(f"note: the recording has {LARGEST_FILE >> 20} MiB and is full", err=True)
-
-    def close(self) -> None:
-        """The file is whole."""
-        if self._har is not None:
-            self._har.close()
-        self._file.close()
-
-
-@contextmanager
-def _recording(path: Path | None) -> Iterator[_Recording | None]:
-    if path is None:
-        yield None
-        return
-    try:
-        recording = _Recording(path)
-    except OSError as error:
-        raise InterceptorError(f"can't write {path}: {error.strerror}") from error
-    with contextlib.closing(recording):
-        yield recording

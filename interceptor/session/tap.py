@@ -1,7 +1,8 @@
 """Follows a workload's requests from another terminal; `cli.tap` calls `follow` and prints.
 
-Of an intercepted one: its client sees every request anyway; this asks it over its control socket. Of another: `attach`. The cluster is asked only for
-what it alone knows: which workload is meant, and whose pods the callers' addresses are.
+Of an intercepted workload: its client sees every request anyway; this asks it over its control socket. Of another one:
+`attach`. The cluster is asked only for what it alone knows: which workload is meant, and whose pods the callers' addresses
+are.
 """
 
 from __future__ import annotations
@@ -99,10 +100,12 @@ async def follow(options: TapOptions, teller: Teller | None = None) -> AsyncGene
 
 async def _attached(options: TapOptions, target: str, teller: Teller) -> AsyncGenerator[Record, None]:
     wanted = Attached(target, options.image, options.wanted, options.secrets, options.bodies)
-    async with open_cluster(options.access) as cluster:
-        async with aclosing(_chosen(attach(cluster, wanted, teller), options, Callers(cluster))) as records:
-            async for record in records:
-                yield record
+    async with (
+        open_cluster(options.access) as cluster,
+        aclosing(_chosen(attach(cluster, wanted, teller), options, Callers(cluster))) as records,
+    ):
+        async for record in records:
+            yield record
 
 
 async def follow_session(session: Running, options: TapOptions) -> AsyncGenerator[Record, None]:
@@ -113,10 +116,13 @@ async def follow_session(session: Running, options: TapOptions) -> AsyncGenerato
         "secrets": options.secrets,
         "bodies": options.bodies,
     }
-    async with open_cluster(options.access) as cluster, connect(session.address) as link:
-        async with aclosing(_chosen(link.follow(question), options, Callers(cluster))) as records:
-            async for record in records:
-                yield record
+    async with (
+        open_cluster(options.access) as cluster,
+        connect(session.address) as link,
+        aclosing(_chosen(link.follow(question), options, Callers(cluster))) as records,
+    ):
+        async for record in records:
+            yield record
 
 
 async def _chosen(

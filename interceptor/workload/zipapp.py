@@ -51,6 +51,11 @@ def build(agent: Path | None = None) -> bytes:
     return content
 
 
+def text_of(module: str) -> str:
+    """The source of a program that is beside the agent and runs by itself."""
+    return (_agent_folder() / f"{module}.py").read_text(encoding="utf-8")
+
+
 def _agent_folder() -> Path:
     package = Path(interceptor.__file__).parent
     for folder in (package / "carried" / "agent", package.parent / "agent"):

@@ -209,6 +209,11 @@ class Observed:
         self._hub.connections -= 1
         self._hub.over(self._watch.closed)
 
+    def missed(self) -> None:
+        """Some of its bytes were not seen; nothing more is told of it."""
+        self._hub.connections -= 1
+        self._hub.over(self._watch.missed)
+
     # --- for the watch -------------------------------------------------------------------------------------------
 
     def begun(self, exchange: Exchange) -> None:
