@@ -10,6 +10,7 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, Conflict, Forbidden, NotFound
 from interceptor.kube.resources import JOBS, LEASES, Resource
 from interceptor.mesh.named_read import PROFILES
+from interceptor.mesh.profile.lint import lint
 from interceptor.mesh.profile.read import InForce, read
 from interceptor.mesh.profile.rows import Row, rows
 from interceptor.session.access import open_cluster
@@ -46,6 +47,7 @@ async def show(access: Access, service: str, *, domain: str = "") -> Shown:
 
 def _notes(found: InForce) -> list[str]:
     notes = [f"not seen: {why}" for why in found.hidden.values()]
+    notes += lint(found)
     if found.profile is not None and found.routes:
         notes.append("a ServiceProfile is in force, so the proxies ignore the Service's HTTPRoutes and annotations")
     if found.elsewhere:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from interceptor.errors import InterceptorError, UsageError
-from interceptor.kube import ApiError, Cluster
+from interceptor.kube import ApiError, Cluster, NotFound
 from interceptor.mesh.profile.apply import applied, difference, owners, removed
 from interceptor.mesh.profile.edit import Edit, Wanted, edit
 from interceptor.mesh.profile.read import InForce, read
@@ -72,6 +72,29 @@ class ProfilePlan:
         until = (now + timedelta(seconds=lasts)).strftime(STAMP) if lasts else ""
         return replace(self, record=replace(self.record, since=now.strftime(STAMP), until=until))
 
+    async def renewed(self, cluster: Cluster, lasts: float) -> ProfilePlan:
+        """The same at the object's newest version, as a controller may have written its status meanwhile.
+
+        Raises InterceptorError where it is no longer what the person was shown.
+        """
+        plan, before = self.as_of_now(lasts), self.edit.before
+        if before is None:
+            return plan
+        try:
+            now = await cluster.get(self.edit.resource, self.names.namespace, self.edit.name)
+        except NotFound:
+            raise InterceptorError(f"{self.title} was deleted meanwhile", hint="nothing was changed") from None
+        if digest(now) != self.record.digest or policy_record_of(now) is not None:
+            raise InterceptorError(f"{self.title} was changed by somebody meanwhile", hint="look again: same command")
+        metadata = {**self.edit.after["metadata"], "resourceVersion": now["metadata"]["resourceVersion"]}
+        change = replace(
+            self.edit,
+            before={**before, "metadata": {**before["metadata"], "resourceVersion": metadata["resourceVersion"]}},
+            after={**self.edit.after, "metadata": metadata},
+        )
+        managers = tuple(now["metadata"].get("managedFields") or ())
+        return replace(plan, edit=change, record=replace(plan.record, managers=managers))
+
     async def write(self, cluster: Cluster, *, dry_run: bool = False) -> Object:
         """Send the change with its record, as one request. Raises InterceptorError in words for it."""
         change = replace(self.edit, after=with_policy_record(self.edit.after, self.record))
@@ -110,7 +133,7 @@ async def look(cluster: Cluster, options: ProfileSetOptions) -> ProfilePlan:
         _refuse_held(found, change)
         if not change.changes:
             raise InterceptorError(f"{change.title} says so already", hint=f"interceptor profile show {found.title}")
-    taken = _taken(change, options)
+    taken = taken_from(change, force=options.force_conflicts)
     guarded = options.guard
     namespace = cluster.namespace
     needed = rights.needed_for_profile(change.resource, change.name, guard=guarded, made=change.before is None)
@@ -126,7 +149,7 @@ async def look(cluster: Cluster, options: ProfileSetOptions) -> ProfilePlan:
     if not guarded:
         notes.append("without a guard: after a kill -9 of this program, `interceptor profile undo` has to take it back")
     plan = ProfilePlan(
-        found, change, names, _record(change, names.session, options.lasts), bool(taken), guarded,
+        found, change, names, _record(change, names.session, options.lasts), bool(taken) or options.force_conflicts, guarded,
         options.guard_image or PUBLIC_IMAGE, tuple(notes),
     )  # fmt: skip
     stored = await plan.write(cluster, dry_run=True)
@@ -160,7 +183,7 @@ def _refuse_held(found: InForce, change: Edit) -> None:
         )
 
 
-def _taken(change: Edit, options: ProfileSetOptions) -> list[str]:
+def taken_from(change: Edit, *, force: bool) -> list[str]:
     """Whose fields are taken for the time, in words. Raises InterceptorError where their owner would write again."""
     if change.before is None:
         return []
@@ -169,14 +192,14 @@ def _taken(change: Edit, options: ProfileSetOptions) -> list[str]:
         for note in keepers.owners(change.before)
         if not note.startswith("Helm release")
     ]
-    if returning and not options.force_conflicts:
+    if returning and not force:
         raise InterceptorError(
             f"{returning[0]} {change.title}, and takes back what differs",
             hint="change it where it is kept, or set it all the same with --force-conflicts",
         )
     theirs = owners(change)
     strangers = [owner for owner in theirs if owner.returns]
-    if strangers and not options.force_conflicts:
+    if strangers and not force:
         fields = ", ".join(dict.fromkeys(owner.field for owner in strangers))
         raise InterceptorError(
             f"{fields} of {change.title} belongs to field manager {strangers[0].manager}",

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 
 from interceptor.errors import InterceptorError, UsageError
-from interceptor.kube import Cluster, NotFound
+from interceptor.kube import Cluster, Conflict, NotFound
 from interceptor.kube.resources import JOBS, PODS, SECRETS, SERVICE_ACCOUNTS
 from interceptor.mesh.profile.proof import asked_of
 from interceptor.mesh.sources.model import Query
@@ -38,6 +38,7 @@ Confirm = Callable[[str], Awaitable[bool]]
 
 GUARD_WITHIN = 120.0  # seconds for its image to come and its first look
 LOOK_EVERY = 0.3
+WRITES = 4  # a controller may write the object's status between our look and our write
 
 
 async def set_profile(options: ProfileSetOptions, teller: Teller, confirm: Confirm | None = None) -> int:
@@ -198,8 +199,14 @@ class _Setting:
         began = time.monotonic()
         self._undo.add("the change", self._revert)
         self._changed = True
-        self._plan = self._plan.as_of_now(self._options.lasts)
-        await self._plan.write(self._cluster)
+        for attempt in range(WRITES):
+            self._plan = await self._plan.renewed(self._cluster, self._options.lasts)
+            try:
+                await self._plan.write(self._cluster)
+                break
+            except InterceptorError as error:
+                if not isinstance(error.__cause__, Conflict) or attempt == WRITES - 1:
+                    raise
         services.start("watch the object", self._watch_object(services))
         until = f" until {self._plan.record.until}" if self._plan.record.until else "; Ctrl-C takes it back"
         guard = "" if self._plan.guarded else " (no guard)"

@@ -35,10 +35,9 @@ def serving_a_profile(session: str = SESSION) -> ApiServer:
 @asynccontextmanager
 async def guarding(folder: Path, api: ApiServer) -> AsyncIterator[Agent]:
     async with serving_api(folder, api) as environ:
-        settings = {"policy": True, "workload": DEPLOYMENT}
         with ExitStack() as stack:
             # It listens once the API server, which is on our loop, has answered it: waited for beside the loop.
-            starting = running_agent(folder, environ={**os.environ, **environ}, **settings)
+            starting = running_agent(folder, environ={**os.environ, **environ}, policy=True, workload=DEPLOYMENT)
             yield await asyncio.to_thread(stack.enter_context, starting)
 
 

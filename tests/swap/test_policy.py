@@ -118,6 +118,6 @@ def test_damaged_record_is_named() -> None:
     item = {"metadata": {"name": "web", "annotations": {POLICY_ANNOTATION: "{"}}}
     with pytest.raises(InterceptorError, match=r"annotation interceptor/profile of web can't be read"):
         policy_record_of(item)
-    item["metadata"]["annotations"] = {POLICY_ANNOTATION: '{"v": 99}'}  # type: ignore[index]
+    item["metadata"]["annotations"] = {POLICY_ANNOTATION: '{"v": 99}'}
     with pytest.raises(InterceptorError, match="newer interceptor"):
         policy_record_of(item)

@@ -38,7 +38,11 @@ def match(path: str, kind: str = "Exact", method: str = "GET") -> Object:
 
 
 def route(
-    name: str, *matches: Object, resource: Resource = HTTP_ROUTES, rules: list[Object] | None = None, **annotations: str
+    name: str,
+    *matches: Object,
+    resource: Resource = HTTP_ROUTES,
+    rules: list[Object] | None = None,
+    annotations: dict[str, str] | None = None,
 ) -> tuple[Resource, Object]:
     metadata = {"name": name, "namespace": "shop", "resourceVersion": "3"}
     item = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from interceptor.errors import InterceptorError
@@ -50,8 +52,8 @@ def test_route_of_its_own() -> None:
 
 
 def test_annotation_that_is_there_is_changed() -> None:
-    annotations = {"timeout.linkerd.io/request": "1s"}
-    made = edit(found(None, route("books-get", match("/books"), **annotations)), Wanted("books-get", 2.0))
+    listed = route("books-get", match("/books"), annotations={"timeout.linkerd.io/request": "1s"})
+    made = edit(found(None, listed), Wanted("books-get", 2.0))
     assert made.after["metadata"]["annotations"] == {"timeout.linkerd.io/request": "2s"}
     assert [change.place for change in made.changes] == ["metadata.annotations[timeout.linkerd.io/request]"]
 
@@ -121,7 +123,7 @@ def test_shadowed_route_is_no_route() -> None:
 
 def test_owners_of_the_list_are_found() -> None:
     item = profile(BOOKS)
-    fields = {"f:spec": {"f:routes": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:routes": {}}}
     item["metadata"]["managedFields"] = [
         {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": fields},
         {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": fields},
