@@ -50,7 +50,7 @@ async def test_answers_come_back(tmp_path: Path) -> None:
                 data, peer = await asyncio.get_running_loop().sock_recvfrom(server, 65536)
                 assert data == b"q" * size
                 server.sendto(b"a" * size, peer)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     assert await heard.get() == b"a" * size
 
 
@@ -60,7 +60,7 @@ async def test_refusal_is_told(tmp_path: Path) -> None:
         port = closed.getsockname()[1]
     async with connected(tmp_path) as tunnel, flow(tunnel, port) as (sent, heard):
         sent.send(b"anybody?")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await heard.get() is None
 
 

@@ -104,7 +104,7 @@ async def test_controllers_pods_are_left_to_them(tmp_path: Path) -> None:
         assert "the workload is restored" in agent.words
         assert api.gone == []
         api.pods = []
-        await asyncio.wait_for(api.deleted.wait(), 15)
+        await asyncio.wait_for(api.deleted.wait(), 30)
 
 
 async def readiness(host: str, port: int) -> int:
@@ -138,5 +138,5 @@ async def test_bare_pod_is_made_again_first(tmp_path: Path) -> None:
         assert api.job
         api.pods = []
         await until(lambda: api.created)
-        await asyncio.wait_for(api.deleted.wait(), 15)
+        await asyncio.wait_for(api.deleted.wait(), 30)
     assert json.dumps(api.created) == json.dumps([solo])

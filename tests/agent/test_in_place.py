@@ -47,12 +47,13 @@ async def alone(
     folder: Path, api: ApiServer, *, lost_after: float = 0.5, silent_after: float = 1.5, **app: Any
 ) -> AsyncIterator[Agent]:
     """An agent without a guard that knows the app's command; its child ends with it."""
-    times = {"lost_after": lost_after, "silent_after": silent_after, "hold": 20.0}
     command = {"argv": [sys.executable, "-c", SERVER, "$(GREETING)!"], "expand": True, "environ": {}, **app}
     async with serving_api(folder, api) as environ:
         (folder / "token").write_text("")  # nobody to the API server
         variables = {**os.environ, **environ, "GREETING": "hello"}
-        with running_agent(folder, environ=variables, app=command, **times) as agent:
+        times = {"hold": 20.0, "lost_after": lost_after, "silent_after": silent_after}
+        settings: dict[str, Any] = {"app": command, **times}
+        with running_agent(folder, environ=variables, **settings) as agent:
             yield agent
 
 

@@ -40,7 +40,7 @@ async def session(folder: Path, *, told: int = 1) -> AsyncIterator[Agent]:
                     callers.cancel()
                 assert (await call(agent.bind, APP)).endswith(b"hello")
                 assert not tunnel.ended.done()
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(30):
                     while files(agent) > before:  # noqa: ASYNC110  another process closes them
                         await asyncio.sleep(0.05)
                 assert agent.rss() - memory < MEMORY
@@ -64,7 +64,7 @@ async def knock(agent: Agent, data: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(agent.bind, TUNNEL)
     try:
         writer.write(data)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             return await reader.read()
     except ConnectionError:
         return b""
@@ -79,7 +79,7 @@ async def shake_hands(agent: Agent, context: ssl.SSLContext) -> str:
     except (ssl.SSLError, ConnectionError) as error:
         return str(error)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await reader.read(100) == b""
     except (ssl.SSLError, ConnectionError) as error:
         return str(error)

@@ -14,7 +14,7 @@ from tests.agent.test_serving import serving
 
 async def page(agent: Agent, path: str) -> Any:
     def get() -> Any:
-        with urllib.request.urlopen(f"http://{agent.bind}:{HEALTH}{path}", timeout=15) as answer:
+        with urllib.request.urlopen(f"http://{agent.bind}:{HEALTH}{path}", timeout=30) as answer:
             return json.load(answer)
 
     return await asyncio.to_thread(get)

@@ -62,7 +62,7 @@ class Api:
         return await self.ok("GET", path)
 
     async def eventually(
-        self, ask: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool], within: float = 30.0
+        self, ask: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool], within: float = 45.0
     ) -> Any:
         """Ask until the answer is as wanted."""
         deadline = time.monotonic() + within

@@ -86,8 +86,9 @@ async def test_what_it_lacks_is_501(cluster: DevCluster, kubectl: Kubectl, path:
     assert "the dev cluster can't do that" in done.err
 
 
+@pytest.mark.slow
 async def test_kubectl_watches(kubectl: Kubectl) -> None:
     await kubectl.ok("create", "configmap", "one")
-    done = await kubectl("get", "cm", "-w", "--request-timeout=1")
+    done = await kubectl("get", "cm", "-w", "--request-timeout=5")
     assert any(line.startswith("one ") for line in done.out.splitlines())
     assert done.out.count("NAME") == 1

@@ -160,13 +160,13 @@ def nginx_config(folder: Path, port: int, http2_port: int, origin: int) -> str:
         '"status":$status,"request":$request_length,"response":$body_bytes_sent,"coding":"$sent_http_transfer_encoding"}'
     )
     return f"""
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+daemon off; master_process off; pid "{folder}/nginx.pid"; error_log "{folder}/error.log";
 events {{ worker_connections 64; }}
 http {{
   log_format seen escape=json '{form}';
-  access_log {folder}/access.log seen;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  access_log "{folder}/access.log" seen;
+  client_body_temp_path "{folder}/body"; proxy_temp_path "{folder}/proxy"; fastcgi_temp_path "{folder}/f";
+  uwsgi_temp_path "{folder}/u"; scgi_temp_path "{folder}/s";
   server {{
     listen 127.0.0.1:{port};
     listen 127.0.0.1:{http2_port} http2;

@@ -52,7 +52,7 @@ CONVERSATIONS: list[list[tuple[bytes, bytes]]] = [
 async def converse(port: int) -> None:
     for conversation in CONVERSATIONS:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             for said, awaited in conversation:
                 writer.write(said)
                 got = b""
@@ -89,7 +89,7 @@ async def converse_http2(port: int) -> None:
             caller.send_data(stream, b"q" * 1000 * index, end_stream=True)
     writer.write(caller.data_to_send())
     ended = 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while ended < len(paths):
             for event in caller.receive_data(await reader.read(65536)):
                 if isinstance(event, h2.events.DataReceived):
@@ -169,10 +169,10 @@ class _Grpc(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
 
 def call(port: int) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        assert channel.unary_unary("/shop.Books/Get")(b"x" * 40_000, timeout=10) == b"x" * 80_000
+        assert channel.unary_unary("/shop.Books/Get")(b"x" * 40_000, timeout=30) == b"x" * 80_000
         with pytest.raises(grpc.RpcError, match="no book"):
-            channel.unary_unary("/shop.Books/Missing")(b"x", timeout=10)
-        assert len(list(channel.stream_stream("/shop.Books/Chat")(iter([b"a", b"bc", b"d"]), timeout=10))) == 6
+            channel.unary_unary("/shop.Books/Missing")(b"x", timeout=30)
+        assert len(list(channel.stream_stream("/shop.Books/Chat")(iter([b"a", b"bc", b"d"]), timeout=30))) == 6
 
 
 @pytest.fixture

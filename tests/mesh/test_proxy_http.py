@@ -64,7 +64,7 @@ async def test_certificate_is_seen(cluster: Cluster, installed: Installation) ->
 async def test_nobody_there_is_said(cluster: Cluster, api: MeshApi) -> None:
     api.proxy_port = 0
     with pytest.raises(ProxyUnreachable, match=f"port 4191 of pod {POD}"):
-        await proxy_http.ask(cluster, DATA, POD, "/ready", within=2)
+        await proxy_http.ask(cluster, DATA, POD, "/ready", within=20)
 
 
 async def test_silence_has_an_end(cluster: Cluster, api: MeshApi) -> None:

@@ -97,7 +97,7 @@ class Running:
                 raise
             self.error = cause
 
-    async def until(self, name: str, text: str = "", *, within: float = 30.0, after: int = 0) -> Event:
+    async def until(self, name: str, text: str = "", *, within: float = 45.0, after: int = 0) -> Event:
         """Return once it was told; fail if it ends before."""
         assert self.task is not None
         async with asyncio.timeout(within):
@@ -112,7 +112,7 @@ class Running:
                     await asyncio.wait([waiting, self.task], return_when=asyncio.FIRST_COMPLETED)
                     waiting.cancel()
 
-    async def ended(self, within: float = 30.0) -> Running:
+    async def ended(self, within: float = 45.0) -> Running:
         assert self.task is not None
         async with asyncio.timeout(within):
             await asyncio.wait([self.task])
@@ -181,7 +181,7 @@ class Scene:
 
     async def expect_clean(self) -> None:
         """No object of a session is left; the garbage collector may take a moment."""
-        await self.api.eventually(self.leftovers, lambda found: found == [], within=10)
+        await self.api.eventually(self.leftovers, lambda found: found == [])
 
     async def leftovers(self) -> list[str]:
         return [
@@ -230,7 +230,7 @@ class Scene:
             except OSError as error:
                 return str(error)
 
-        await self.api.eventually(asked, lambda answer: answer == word, within=10)
+        await self.api.eventually(asked, lambda answer: answer == word)
 
     def cluster(self) -> Cluster:
         """Our own client of it, to be entered."""

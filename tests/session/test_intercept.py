@@ -223,7 +223,7 @@ async def test_reload_holds_callers(orders: Scene) -> None:
             caller = group.create_task(orders.ask())
             await running.until("waiting", "callers wait up to 20 s")
             async with local("new", port=port):
-                assert await asyncio.wait_for(asyncio.shield(caller), 10) == "new"
+                assert await asyncio.wait_for(asyncio.shield(caller), 30) == "new"
                 await running.until("note", "something listens on")
                 await running.stop()
     await orders.expect_as_before()

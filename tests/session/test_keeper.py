@@ -112,6 +112,6 @@ async def test_killed_client_is_healed(orders: Scene, event: str) -> None:
             if json.loads(line)["event"] == event:
                 break
         process.kill()
-        await orders.api.eventually(orders.fingerprint, lambda now: now == orders.before, within=15)
-        await orders.api.eventually(orders.leftovers, lambda found: found == [], within=20)
+        await orders.api.eventually(orders.fingerprint, lambda now: now == orders.before)
+        await orders.api.eventually(orders.leftovers, lambda found: found == [])
     await orders.serves("cluster 8080")

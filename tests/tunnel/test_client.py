@@ -203,7 +203,7 @@ async def test_bug_ends_tunnel_loudly(agent: Agent) -> None:
     tunnel = Tunnel(SESSION, local_side({}), on_message=stumble)
     await tunnel.start(await link_to(agent), [client_layer(agent.authority)])
     loop.call_soon(tunnel._mux.poller.call_soon, lambda: stumble(None))
-    lost = await asyncio.wait_for(asyncio.shield(tunnel.ended), 5)
+    lost = await asyncio.wait_for(asyncio.shield(tunnel.ended), 20)
     assert lost.reason is Reason.BROKEN
     assert lost.text == "internal error: ZeroDivisionError('a bug')"
     assert isinstance(seen[0], ZeroDivisionError)
@@ -214,7 +214,7 @@ async def test_agents_death_is_heard(tmp_path_factory: pytest.TempPathFactory) -
     with running_agent(tmp_path_factory.mktemp("agent")) as agent:
         async with tunnel_to(agent, local_side({})) as tunnel:
             agent.process.kill()
-            lost = await asyncio.wait_for(asyncio.shield(tunnel.ended), 5)
+            lost = await asyncio.wait_for(asyncio.shield(tunnel.ended), 20)
             assert lost.reason is Reason.GONE
 
 
@@ -224,6 +224,6 @@ async def test_garbage_leaves_agent_alone(agent: Agent) -> None:
             reader, writer = await asyncio.open_connection(agent.bind, TUNNEL)
             writer.write(garbage)
             writer.write_eof()
-            await asyncio.wait_for(reader.read(), 5)
+            await asyncio.wait_for(reader.read(), 20)
             writer.close()
         assert (await tunnel.ask("arm"))["reply"]

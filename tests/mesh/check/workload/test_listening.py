@@ -33,7 +33,7 @@ def test_real_kernel() -> None:
         "print(a.getsockname()[1], b.getsockname()[1]); print(open('/proc/net/tcp').read())"
     )
     text = subprocess.run(
-        [sys.executable, "-c", program], text=True, capture_output=True, check=True, timeout=10
+        [sys.executable, "-c", program], text=True, capture_output=True, check=True, timeout=30
     ).stdout
     ports, _, table = text.partition("\n")
     one, two = map(int, ports.split())
