@@ -83,6 +83,42 @@ def fingerprint(api: Api, namespace: str) -> dict[str, str]:
     return {f"{one['kind']}/{one['metadata']['name']}": text_of(one) for one in found if counts(one)}
 
 
+def unsettled(api: Api, namespace: str) -> str:
+    """What still moves: a pod on its way out, or a Service whose endpoints are not yet its ready pods. Empty: nothing."""
+    pods = api.items("v1", "pods", namespace)
+    if ending := [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" in pod["metadata"]]:
+        return f"pods end: {', '.join(ending)}"
+    endpoints = {one["metadata"]["name"]: one for one in api.items("v1", "endpoints", namespace)}
+    slices = api.items("discovery.k8s.io/v1", "endpointslices", namespace)
+    for service in api.items("v1", "services", namespace):
+        name, selector = service["metadata"]["name"], service["spec"].get("selector")
+        if not selector or service["spec"].get("publishNotReadyAddresses"):
+            continue
+        wanted = {
+            pod["status"]["podIP"]
+            for pod in pods
+            if selector.items() <= pod["metadata"].get("labels", {}).items() and _ready(pod)
+        }
+        parts = endpoints.get(name, {}).get("subsets") or ()
+        told = {address["ip"] for part in parts for address in part.get("addresses") or ()}
+        sliced = {
+            address
+            for one in slices
+            if one["metadata"].get("labels", {}).get("kubernetes.io/service-name") == name
+            for endpoint in one.get("endpoints") or ()
+            if (endpoint.get("conditions") or {}).get("ready")
+            for address in endpoint["addresses"]
+        }
+        if not wanted == told == sliced:
+            return f"service {name}: pods {sorted(wanted)}, endpoints {sorted(told)}, slices {sorted(sliced)}"
+    return ""
+
+
+def _ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
 def without_history(objects: dict[str, str], before: dict[str, str]) -> dict[str, str]:
     """Leave out ReplicaSets that were not there before."""
     return {k: v for k, v in objects.items() if k in before or not k.startswith("ReplicaSet/")}

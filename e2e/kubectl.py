@@ -25,7 +25,7 @@ class Kubectl:
         self.namespace = namespace
         self.argv = [program() or "kubectl", "--kubeconfig", str(kubeconfig), "--namespace", namespace]
 
-    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 60, check: bool = True) -> str:
+    def __call__(self, *arguments: str, stdin: str | None = None, timeout: float = 90, check: bool = True) -> str:
         done = subprocess.run(
             [*self.argv, *arguments], input=stdin, text=True, capture_output=True, timeout=timeout, check=False
         )
@@ -47,11 +47,11 @@ class Kubectl:
     def patch(self, what: str, patch: Object) -> None:
         self("patch", what, "--type=merge", "-p", json.dumps(patch))
 
-    def rolled_out(self, *workloads: str, timeout: float = 60) -> None:
+    def rolled_out(self, *workloads: str, timeout: float = 120) -> None:
         for workload in workloads:
             self("rollout", "status", workload, f"--timeout={timeout:g}s", timeout=timeout + 10)
 
-    def ready(self, pod: str, timeout: float = 60) -> None:
+    def ready(self, pod: str, timeout: float = 120) -> None:
         self("wait", "--for=condition=Ready", pod, f"--timeout={timeout:g}s", timeout=timeout + 10)
 
     def ask(self, pod: str, *command: str, timeout: float = 120) -> Object:

@@ -50,7 +50,7 @@ class Load(Process):
     def answers(self) -> list[Answer]:
         return [found for line in list(self.lines) if (found := answer(line))]
 
-    def wait_for(self, word: str, *, after: float = 0.0, timeout: float = 30) -> Answer:
+    def wait_for(self, word: str, *, after: float = 0.0, timeout: float = 60) -> Answer:
         """The first answer by `word` to a request that started later than `after`."""
 
         def wanted(line: Line) -> bool:
@@ -61,7 +61,7 @@ class Load(Process):
         assert found
         return found
 
-    def wait_steady(self, word: str, *, answers: int = 10, timeout: float = 30) -> Answer:
+    def wait_steady(self, word: str, *, answers: int = 10, timeout: float = 60) -> Answer:
         """The first of the next `answers` in a row by `word`: nobody else answers any more."""
 
         def row() -> list[Answer]:
@@ -81,7 +81,7 @@ class Load(Process):
         Only what came before the first answer is left out: there the node's proxy had not heard of the Service yet.
         """
         self.kubectl("exec", self.name, "--", "kill", "-TERM", "1")
-        said = self.wait_line(lambda line: line.text.startswith("end "), 40, "end of the load pod")
+        said = self.wait_line(lambda line: line.text.startswith("end "), 90, "end of the load pod")
         found = sorted(self.answers, key=lambda a: a.at)
         assert len(found) == int(said.text.split()[1]), "the log of the load pod has holes"
         first = next((n for n, one in enumerate(found) if one.status == 200), 0)

@@ -137,7 +137,7 @@ class LocalServer(Process):
 
     def __init__(self, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         super().__init__([sys.executable, "-m", f"e2e.programs.{module}", *arguments], env)
-        first = self.wait_line(lambda line: line.text.startswith("listening"), 15, "listening server")
+        first = self.wait_line(lambda line: line.text.startswith("listening"), 60, "listening server")
         self.port = int(first.text.split()[1])
 
 

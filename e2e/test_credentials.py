@@ -12,7 +12,7 @@ import pytest
 
 from e2e.kubectl import Object
 from e2e.load import Report
-from e2e.scene import HEALED_WITHIN, Scene
+from e2e.scene import PATIENCE, Scene
 from interceptor.kube import Cluster, load_access
 from interceptor.session.keeper import Keeper
 from interceptor.workload.objects import SessionNames
@@ -84,7 +84,7 @@ def test_agents_token_is_renewed(scene: Scene) -> None:
         async with Cluster(load_access(str(scene.kubectl.kubeconfig))) as cluster:
             keeper = Keeper(cluster, names, Recorder(), lambda error: None, token_seconds=600, renew_token_every=0.5)
             first = token()
-            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(60), asyncio.TaskGroup() as group:
                 renewing = group.create_task(keeper.renew_token(), name="renew the token")
                 while await asyncio.to_thread(token) == first:  # noqa: ASYNC110  it is another object that changes
                     await asyncio.sleep(0.1)
@@ -96,5 +96,6 @@ def test_agents_token_is_renewed(scene: Scene) -> None:
     assert told["user"]["username"] == f"system:serviceaccount:{scene.namespace}:{names.object}", told
     killed = time.time()
     intercept.send(signal.SIGKILL)
-    assert load.wait_for("CLUSTER", after=killed).end - killed <= HEALED_WITHIN
-    scene.expect_same(before, within=20)
+    healed = load.wait_for("CLUSTER", after=killed, timeout=PATIENCE)
+    scene.measured(f"healed after {healed.end - killed:.1f} s")
+    scene.expect_same(before)

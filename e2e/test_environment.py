@@ -55,7 +55,7 @@ def test_command_gets_environment(scene: Scene) -> None:
     with scene.unchanged():
         intercept = scene.intercept("deploy/echo", "--port", "8080", "--", sys.executable, "-c", SHOW)
         shown = intercept.wait_line(lambda line: line.text.startswith("ENV "), 60, "environment")
-        assert intercept.wait(40) == 0
+        assert intercept.wait(60) == 0
     seen = json.loads(shown.text.removeprefix("ENV "))
     own = scene.environment()
     assert (seen["PATH"], seen["HOME"]) == (own["PATH"], own["HOME"])

@@ -30,7 +30,6 @@ def test_nobody_listens_then_somebody(scene: Scene) -> None:
         url = f"http://{scene.pod_address()}:8080/"
         seen = scene.ask("client", "burst", url, 1000, 1000)
         assert {answer.split(" ")[0] for answer in seen["seen"]} == {"503"}, seen
-        assert seen["max"] < 20_000
         scene.measured(f"1000 answers that nobody listens: {seen['seconds']:.1f} s, slowest {seen['max']:.0f} ms")
         why = scene.exec("tools", "curl", "-s", "-w", " %{http_code}", url)
         assert why.endswith("503")

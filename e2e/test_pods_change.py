@@ -34,7 +34,7 @@ def test_scaled_meanwhile(scene: Scene) -> None:
     def scale(replicas: int, event: str) -> float:
         asked = time.time()
         scene.kubectl("scale", "deployment/echo", f"--replicas={replicas}")
-        told = intercept.wait_for(event, 30, after=asked)
+        told = intercept.wait_for(event, 60, after=asked)
         scene.measured(f"told after {told.at - asked:.1f} s: {told['text']}")
         assert "scaled" in told["text"]
         return asked

@@ -57,7 +57,7 @@ def test_drained_node_is_waited_for(scene: Scene) -> None:
         scene.kubectl("cordon", *nodes)
         try:
             evict(scene, pod)
-            scene.kubectl("wait", "--for=delete", f"pod/{pod['metadata']['name']}", "--timeout=40s")
+            scene.kubectl("wait", "--for=delete", f"pod/{pod['metadata']['name']}", "--timeout=90s")
             (waiting,) = scene.kubectl.pods()
             assert waiting["status"]["phase"] == "Pending"
             load.run_for(3)
@@ -65,8 +65,8 @@ def test_drained_node_is_waited_for(scene: Scene) -> None:
         finally:
             scene.kubectl("uncordon", *nodes)
         back = time.time()
-        load.wait_for("LOCAL", after=back, timeout=40)
-        again = intercept.wait_for("ready", 40, after=back)
+        load.wait_for("LOCAL", after=back, timeout=90)
+        again = intercept.wait_for("ready", 90, after=back)
         scene.measured(f"served {again.at - back:.1f} s after the node was back")
         assert intercept.stop() == 130, intercept.transcript()
     assert "CLUSTER" not in load.finish().between(back - 3, again.at).words()
@@ -91,7 +91,7 @@ def test_killed_agent_restarts(scene: Scene) -> None:
         reason = (
             "jsonpath={.status.containerStatuses[0].lastState.terminated.reason}=OOMKilled"  # the kubelet tells late
         )
-        scene.kubectl("wait", f"pod/{pod['metadata']['name']}", f"--for={reason}", "--timeout=30s")
+        scene.kubectl("wait", f"pod/{pod['metadata']['name']}", f"--for={reason}", "--timeout=90s")
         (same,) = scene.kubectl.pods()
         assert same["metadata"]["uid"] == pod["metadata"]["uid"]
         assert intercept.stop() == 130, intercept.transcript()

@@ -18,7 +18,7 @@ def test_process_crashes_returns_and_hangs(scene: Scene) -> None:
         load.wait_steady("LOCAL")
         died = time.time()
         local.send(signal.SIGKILL)
-        local.wait(10)
+        local.wait(30)
         load.run_for(HOLD + 2)
         refused = [one for one in load.answers if one.at > died + 0.5 and one.status != 200]
         assert refused, load.answers[-5:]

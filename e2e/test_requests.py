@@ -8,7 +8,7 @@ from e2e.process import Process
 from e2e.scene import Scene
 
 COUNT = 2000
-SEEN_WITHIN = 20.0
+SEEN_WITHIN = 60.0
 
 
 def records(tap: Process, path: str) -> list[dict[str, Any]]:
@@ -44,11 +44,11 @@ def test_tap_and_routes_see_every_request(scene: Scene) -> None:
             (200, "GET", 0, "tools")
         }
         routes = scene.run("routes", "deploy/echo", "-n", scene.namespace, "-t", "2m", "-o", "json")
-        assert routes.wait(30) == 0
+        assert routes.wait(60) == 0
         rows = {row["route"]: row for row in json.loads(routes.text("stdout"))["deploy/echo"]}
         counted = rows["GET /books/{id}"]
         assert (counted["requests"], counted["failures"], counted["statuses"]) == (COUNT, 0, {"200": COUNT})
         latencies = sorted(one["latency_ms"] for one in found)
         assert abs(counted["latency_ms_p50"] - latencies[COUNT // 2]) <= max(1.0, 0.05 * latencies[COUNT // 2])
         intercept.stop()
-        assert tap.wait(10) == 0
+        assert tap.wait(60) == 0

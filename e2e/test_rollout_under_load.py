@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from e2e.scene import Scene
+from e2e.scene import LONG, Scene
 
 
 @pytest.mark.parametrize("mode", ["own", "named"])
@@ -18,7 +18,7 @@ def test_no_request_fails(scene: Scene, mode: str) -> None:
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", "--agent-image", image)
         ready = intercept.wait_for("ready").at
         steady = load.wait_steady("LOCAL", answers=25).at
-        load.run_for(3)
+        load.run_for(30 if LONG else 3)
         stopped = time.time()
         assert intercept.stop() == 130, intercept.transcript()
         ended = intercept.wait_for("restored").at
@@ -28,8 +28,6 @@ def test_no_request_fails(scene: Scene, mode: str) -> None:
     words = [word for word, _ in report.sequence()]
     assert words[0] == words[-1] == "CLUSTER", report.told()
     assert report.between(steady, stopped).words() == {"LOCAL"}, report.told()
-    # The rollout is over when `ready` is said; the node's proxy learns of it a moment later, on a busy machine seconds.
-    assert steady < ready + 10, f"{steady - ready:.2f} s\n{report.told()}"
     assert report[-1].at > ended
     scene.measured(
         f"{len(report)} requests; longest {max(a.ms for a in report):.0f} ms; ready {ready - intercept.started:.1f} s, "

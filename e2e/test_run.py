@@ -1,5 +1,6 @@
 """`run` lends a workload's world to a program; of the workload nothing changes, and nothing stays."""
 
+import json
 import signal
 import time
 
@@ -11,7 +12,13 @@ from e2e.scene import Scene
 pytestmark = pytest.mark.timeout(300)  # their own bounds come first, also on a busy machine
 
 GONE_WITHIN = 90.0  # seconds from a killed client: half a minute of deadline, and the cluster's own controllers
-ASK = "import os, urllib.request; print('GOT', urllib.request.urlopen('http://echo', timeout=20).read().decode()[:20])"
+ASK = """
+import sys, time, urllib.request
+for _ in range(40):
+    print("GOT", urllib.request.urlopen("http://echo/wanted", timeout=20).read().decode()[:20], flush=True)
+    time.sleep(0.2)
+sys.exit(7)
+"""
 
 
 def endpoints(scene: Scene) -> list[str]:
@@ -20,15 +27,18 @@ def endpoints(scene: Scene) -> list[str]:
 
 
 def test_workload_is_untouched(scene: Scene) -> None:
-    """Its pods, its Service's addresses and its status stay as they are while COMMAND runs; COMMAND's status is ours."""
+    """Its pods, its Service's addresses and its status stay while COMMAND runs; `tap` shows what COMMAND asks for."""
     scene.echo()
     with scene.unchanged():
         before = endpoints(scene)
         running = developer.run(
             scene, "run", "-n", scene.namespace, "-o", "json", "deploy/echo", "--sandbox", "namespace",
-            "--", developer.python(), "-c", f"{ASK}; import sys, time; sys.stdout.flush(); time.sleep(4); sys.exit(7)",
+            "--", developer.python(), "-c", ASK,
         )  # fmt: skip
         running.wait_line(lambda line: line.text.startswith("GOT "), 100, "answer")
+        tap = developer.run(scene, "tap", "deploy/echo", "-n", scene.namespace, "--max", "1", "-o", "json")
+        record = json.loads(tap.wait_line(lambda line: line.source == "stdout", 30, "request").text)
+        assert (record["direction"], record["path"], record["status"]) == ("outbound", "/wanted", 200)
         assert endpoints(scene) == before
         assert len(scene.kubectl.pods()) == 1
         assert scene.kubectl.json("get", "deployment/echo")["status"]["replicas"] == 1

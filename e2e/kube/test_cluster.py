@@ -63,7 +63,7 @@ async def request(forward: PortForward, path: str) -> bytes:
         talk = Talk(forward)
         await talk.say(f"GET {path} HTTP/1.1\r\nHost: web\r\n\r\n".encode())
         answer = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while b"\n" not in answer.partition(b"\r\n\r\n")[2]:
                 answer += await talk.hear()
     return answer
@@ -116,7 +116,7 @@ async def test_objects_live_and_die(access: Accesses, place: Place) -> None:
 
 
 async def test_changes_are_watched(access: Accesses, place: Place) -> None:
-    async with Cluster(access("token")) as cluster, asyncio.timeout(10):
+    async with Cluster(access("token")) as cluster, asyncio.timeout(60):
         name = {"metadata": {"name": "seen"}}
         async with aclosing(cluster.watch(CONFIGMAPS, place.namespace, field_selector="metadata.name=seen")) as events:
             assert (await anext(events)).type == "SYNCED"

@@ -92,7 +92,7 @@ def deployed(cluster: GivenCluster, kubectl: Kubectl) -> Object:
 
 def agents_gone(kubectl: Kubectl, session: str) -> None:
     """Wait until the last agent's pod has ended: a rollout is over a moment before."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while any(session_of(pod) == session for pod in kubectl.items("pods")):
         assert time.monotonic() < deadline, f"agents of {session} are left"
         time.sleep(0.2)

@@ -31,13 +31,13 @@ async def test_swap_and_back(
     before = essence(kubectl)
     before_set = deployed["metadata"]["uid"], [s["metadata"]["name"] for s in kubectl.items("rs")]
     await apply_swap(api, names.ref, plan)
-    await wait_rolled_out(api, names.ref, within=60)
+    await wait_rolled_out(api, names.ref, within=120)
     assert {session_of(pod) for pod in kubectl.pods("app=orders")} == {plan.session}
     with pytest.raises(AlreadySwapped, match="ana@laptop"):
         await apply_swap(api, names.ref, replace(plan, session="other"))
     assert await undo_swap(api, names.ref, "other") == Undone("nothing")
     assert await undo_swap(api, names.ref, plan.session) == Undone("restored")
-    await wait_rolled_out(api, names.ref, within=60)
+    await wait_rolled_out(api, names.ref, within=120)
     agents_gone(kubectl, plan.session)
     assert {session_of(pod) for pod in kubectl.items("pods")} == {None}
     assert essence(kubectl) == before

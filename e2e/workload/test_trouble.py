@@ -1,4 +1,4 @@
-"""Why the agent can't start, within ten seconds and in the cluster's words."""
+"""Why the agent can't start, in the cluster's words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from interceptor.workload.rollout import RolloutFailed, wait_rolled_out
 from interceptor.workload.trouble import watch_for_trouble
 
 
-async def failure(api: Cluster, names: SessionNames, plan: SwapPlan, within: float = 12) -> str:
+async def failure(api: Cluster, names: SessionNames, plan: SwapPlan, within: float = 60) -> str:
     await apply_swap(api, names.ref, plan)
     with pytest.raises(RolloutFailed) as caught:
         await asyncio.wait_for(watch_for_trouble(api, names.ref, plan.session), within)
@@ -34,7 +34,7 @@ async def test_image_that_cannot_be_pulled(
     assert image in said
     assert said.startswith("pod/orders-")
     assert "--agent-image" in said
-    await wait_rolled_out(api, names.ref, within=30)
+    await wait_rolled_out(api, names.ref, within=60)
     agents_gone(kubectl, plan.session)
 
 
@@ -65,5 +65,5 @@ async def test_missing_program(
 async def test_missing_secret(
     names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any
 ) -> None:
-    said = await failure(api, names, replace(plan, secret="never-made"), within=25)
+    said = await failure(api, names, replace(plan, secret="never-made"))
     assert 'secret "never-made" not found' in said
