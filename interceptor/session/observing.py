@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from interceptor.kube import Cluster, Unreachable
 from interceptor.mesh.named_read import read_names
 from interceptor.mesh.traffic.hub import Hub
+from interceptor.mesh.traffic.sockets import BESIDE
 from interceptor.session.control import Control
 from interceptor.session.events import Teller
 from interceptor.session.plan import Plan
@@ -19,10 +20,11 @@ def is_wanted(environ: Mapping[str, str] = os.environ) -> bool:
     return environ.get("INTERCEPTOR_OBSERVE", "1") != "0"
 
 
-def about_session(cluster: Cluster, plan: Plan) -> dict[str, str]:
-    """Who a session says it is."""
+def about_session(cluster: Cluster, plan: Plan, *, beside: bool = False) -> dict[str, str]:
+    """Who a session says it is; `beside`, if it intercepts nothing."""
     ref = plan.names.ref
     return {
+        **({BESIDE: "yes"} if beside else {}),
         "session": plan.names.session,
         "server": cluster.server,
         "namespace": ref.namespace,

@@ -19,6 +19,7 @@ from interceptor.sandbox.proxy import Proxy
 from interceptor.session import setup
 from interceptor.session.access import open_cluster
 from interceptor.session.container import container_environment, write_file
+from interceptor.session.control import Control
 from interceptor.session.events import Event, Teller
 from interceptor.session.home import Wanted, begin_home, open_home
 from interceptor.session.keeper import Keeper, Stage
@@ -99,7 +100,7 @@ class _Run:
         )
         local = LocalSide(AsyncioPoller(asyncio.get_running_loop()), {}, 0.0, lambda *_: None)
         hub = Hub(call_later=asyncio.get_running_loop().call_later)
-        watcher = hub.watcher if self._metrics is not None and is_wanted() else None  # only metrics show what is seen
+        watcher = hub.watcher if is_wanted() else None
         tunnels = Tunnels(
             cluster, names.namespace, names.session, context, plan.tunnel_port, pods, local, self._teller, watcher
         )
@@ -108,6 +109,8 @@ class _Run:
         services.start("watch the pod", pods.watch())
         services.start("keep the tunnel", tunnels.serve())
         services.start("serve the proxy", proxy.serve())
+        control = Control(hub, about_session(cluster, plan, beside=True), self._teller)
+        services.start("answer other commands", control.serve())
         if self._metrics is not None:
             serving = serve_metrics(self._metrics, about_session(cluster, plan), hub, tunnels, self._teller)
             services.start("serve the metrics", serving)

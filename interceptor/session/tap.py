@@ -48,9 +48,14 @@ class NotIntercepted(InterceptorError):
     """Nobody intercepts the workload."""
 
 
-async def find_session(access: Access, target: str | None) -> Running:
-    """The session on this machine that intercepts `target`; without one, the only session. Raises InterceptorError."""
+async def find_session(access: Access, target: str | None, *, beside: bool = False) -> Running:
+    """The session on this machine that intercepts `target`; without one, the only session. Raises InterceptorError.
+
+    With `beside` also one that runs COMMAND beside it, if nobody intercepts it.
+    """
     found = await running()
+    if beside and (target is not None or not found):
+        found += await running(beside=True)
     if target is None:
         if len(found) == 1:
             return found[0]
@@ -86,7 +91,7 @@ async def follow(options: TapOptions, teller: Teller | None = None) -> AsyncGene
     With `attach` also of a workload that nobody intercepts; `teller` hears of that.
     """
     try:
-        session = await find_session(options.access, options.target)
+        session = await find_session(options.access, options.target, beside=True)
     except NotIntercepted:
         if not options.attach or options.target is None or teller is None:
             raise

@@ -76,6 +76,17 @@ async def test_running_sessions() -> None:
     assert ABOUT["session"] not in [one.session for one in await running()]
 
 
+async def test_runs_are_no_intercepts() -> None:
+    """What one `run` sees is only its own program's: no command takes it for what callers get."""
+    async with asyncio.TaskGroup() as group:
+        control = Control(Hub(), {**ABOUT, sockets.BESIDE: "yes"}, Recorder())
+        serving = group.create_task(control.serve(), name="control")
+        await control.listening.wait()
+        assert ABOUT["session"] not in [one.session for one in await running()]
+        assert ABOUT["session"] in [one.session for one in await running(beside=True)]
+        serving.cancel()
+
+
 async def test_other_users_are_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(Hub()) as address:
         monkeypatch.setattr(control_module, "is_ours", lambda _: False)

@@ -32,6 +32,7 @@ ANSWER_TIME = 5.0
 ABSTRACT = sys.platform == "linux"
 _NAMES = Path("/proc/net/unix")
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+BESIDE = "beside"  # said by a session that intercepts nothing: only what COMMAND asks for passes there
 _DESCRIBED = ("session", "server", "namespace", "kind", "name")
 
 
@@ -101,8 +102,8 @@ def is_ours(sock: socket.socket) -> bool:
     return bool(user == os.getuid())
 
 
-async def running() -> list[Running]:
-    """Every session that answers; files that nobody serves any more are removed."""
+async def running(*, beside: bool = False) -> list[Running]:
+    """Every intercept that answers, or every `run`; files that nobody serves any more are removed."""
     found = []
     for address in _addresses():
         try:
@@ -113,6 +114,8 @@ async def running() -> list[Running]:
                 _remove(address)
             continue
         except (OSError, InterceptorError):  # it ends, is stopped, or is not ours: it can't tell us anything
+            continue
+        if bool(about.get(BESIDE)) is not beside:
             continue
         session, server, namespace, kind, name = (str(about.get(one, "")) for one in _DESCRIBED)
         found.append(Running(address, session, server, namespace, kind, name, about))
