@@ -9,10 +9,14 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from interceptor.swap.policy import PolicyRecord, digest, edited, policy_record_of, with_policy_record
 from tests.agent.api_server import DEPLOYMENT, ApiServer, serving_api
 from tests.agent.running import SESSION, Agent, running_agent
 from tests.agent.test_guard import until
+
+pytestmark = pytest.mark.slow  # an agent starts, and a client has to be silent for a while
 
 MANAGERS = ({"manager": "kubectl", "operation": "Update", "time": "2026-11-23T05:00:00Z"},)
 
