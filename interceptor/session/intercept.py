@@ -20,15 +20,13 @@ from interceptor.mesh.traffic.hub import Hub
 from interceptor.sandbox.proxy import Proxy
 from interceptor.session import before, setup
 from interceptor.session.access import open_cluster
-from interceptor.session.container import container_environment, write_file
 from interceptor.session.events import Event, Teller
 from interceptor.session.exchange import Exchange
 from interceptor.session.gone import NamespaceEnds, explain, watch_namespace
 from interceptor.session.history import allow_forgetting
-from interceptor.session.home import Wanted, begin_home, open_home
 from interceptor.session.in_place import watch_agents
 from interceptor.session.keeper import Keeper, Stage
-from interceptor.session.localside import addresses_of, is_loopback, until_listening
+from interceptor.session.localside import addresses_of
 from interceptor.session.metrics import reserved, serve_metrics
 from interceptor.session.observing import about_session, is_wanted, name_routes, open_control, state_of
 from interceptor.session.options import InterceptOptions
@@ -36,19 +34,15 @@ from interceptor.session.others import Others
 from interceptor.session.plan import Plan, describe, details_of, dry_run, look
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
+from interceptor.session.serving import ROLLOUT_TIME, Serving
 from interceptor.session.takeover import Confirm, take_over
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo
-from interceptor.session.volumes import open_volumes
 from interceptor.tunnel.aio import AsyncioPoller
-from interceptor.tunnel.dial import Make
 from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import apply_swap
 from interceptor.workload.lease import HeldLease
 from interceptor.workload.rollout import wait_rolled_out
-from interceptor.workload.trouble import watch_for_trouble
-
-ROLLOUT_TIME = 300.0  # seconds for a rollout, before ours or ours
 
 
 async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm | None = None) -> int:
@@ -64,6 +58,11 @@ async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm 
             await take_over(cluster, options.target, options.take_over, teller, confirm)
         with teller.busy(f"looking at {options.target}"):
             plan = await look(cluster, options)
+        if plan.rolling and not options.dry_run:
+            teller.tell(Event("note", f"a rollout of {plan.title} is under way; waiting for its end"))
+            with teller.busy("waiting for the rollout that is under way"):
+                await wait_rolled_out(cluster, plan.names.ref, within=ROLLOUT_TIME)
+                plan = await look(cluster, options)  # its pods are others now, and one can be asked for its program
         details = details_of(plan)
         if options.dry_run:
             details["plan"] = dry_run(plan)
@@ -72,7 +71,7 @@ async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm 
             teller.tell(Event("note", note))
         if options.dry_run:
             return 0
-        if plan.rolling:
+        if plan.rolling:  # another one
             with teller.busy("waiting for the rollout that is under way"):
                 await wait_rolled_out(cluster, plan.names.ref, within=ROLLOUT_TIME)
         with reserved(options.metrics) as metrics:
@@ -172,102 +171,17 @@ class _Session:
         others = self._restorer.others = Others(cluster, plan, swapped, teller, self._end)
         self._start(services, "watch the workload", others.watch())
         self._start(services, "watch the namespace", watch_namespace(cluster, plan, pods, self._end))
-        return await self._serve(pods, tunnels, local, proxy)
-
-    async def _serve(self, pods: Pods, tunnels: Tunnels, local: LocalSide, proxy: Proxy) -> int:
-        """From the first agent to the end of COMMAND, or of the session."""
-        plan = self._plan
-        async with asyncio.TaskGroup() as group:
-            watchers = [
-                group.create_task(self._raise_when_over(), name="end of the session"),
-                group.create_task(
-                    watch_for_trouble(self._cluster, plan.names.ref, plan.names.session),
-                    name="trouble",
-                ),
-            ]
-            try:
-                async with begin_home(self._options.home, self._options.command) as begun:
-                    with self._teller.busy("waiting for the first agent"):
-                        environ = await self._environment(pods, tunnels, proxy)
-                    if not self._options.command:
-                        await self._get_ready(pods, tunnels, watchers[1])  # until cancelled
-                    ports = tuple({number for port in plan.ports for number in (port.pod, port.local)})
-                    await pods.until(lambda: bool(pods.agents(plan.names.session)))
-                    pod = pods.agents(plan.names.session)[0].raw
-                    home_options = self._options.home
-                    async with (
-                        open_volumes(home_options, tunnels, pod, plan.swap, self._teller, self._end) as volumes,
-                        open_home(
-                            home_options,
-                            Wanted(self._options.command, environ, ports, volumes, begun),
-                            tunnels,
-                            proxy,
-                            self._teller,
-                        ) as home,
-                    ):
-                        make: Make = socket.socket
-                        if home.pool is not None and is_loopback(self._options.to_host):
-                            make = home.pool.take
-                            local.enter(make)
-                        ready = self._get_ready(pods, tunnels, watchers[1], make)
-                        watchers.append(group.create_task(ready, name="get ready"))
-                        status = await home.run()
-            finally:
-                for watcher in watchers:
-                    watcher.cancel()
-                if self._restorer is not None:
-                    self._restorer.process_gone = bool(self._options.command)
-        return status
+        here = Serving(cluster, plan, options, teller, pods, tunnels, local, proxy, exchange, self._end)
+        try:
+            return await here.run(self._raise_when_over())
+        finally:
+            self._restorer.process_gone = bool(options.command)
 
     async def _settle(self, pods: Pods, tunnels: Tunnels, held: HeldLease, keeper: Keeper) -> None:
         """Once an agent lives that would see us die, everything that ends by itself may take longer."""
         await pods.until(lambda: bool(tunnels.live))
         held.settle()
         keeper.enter(Stage.HELD)
-
-    async def _environment(self, pods: Pods, tunnels: Tunnels, proxy: Proxy) -> dict[str, str]:
-        """The container's environment, and the way out told to whoever starts a process."""
-        pod = await container_environment(self._plan, pods, tunnels, self._options.home)
-        if self._options.env_file is not None:
-            write_file(self._options.env_file, pod, self._options.home, proxy.address, self._teller)
-        address = proxy.address
-        self._teller.tell(
-            Event(
-                "note",
-                f"the pod's network by proxy: {address.http} and {address.socks}",
-                details={"http_proxy": address.http, "socks_proxy": address.socks},
-            )
-        )
-        return pod
-
-    async def _get_ready(
-        self, pods: Pods, tunnels: Tunnels, trouble: asyncio.Task[None], make: Make = socket.socket
-    ) -> None:
-        """Let callers come once the local process listens; say ready when a probe went through every agent."""
-        plan, began = self._plan, time.monotonic()
-        await until_listening(plan.ports, self._options.to_host, self._options.hold, self._teller, make)
-        await tunnels.arm()
-        with self._teller.busy("waiting for the rollout"):
-            assert self._exchange is not None
-            await self._exchange.until_swapped(ROLLOUT_TIME)
-        trouble.cancel()
-        session = plan.names.session
-        while True:
-            with self._teller.busy("probing every agent"):
-                await tunnels.until_probed(session)
-            served = [pod.name for pod in pods.agents(session)]
-            slowest = max((agent.round_trip for agent in tunnels.live if agent.pod in served), default=0.0)
-            self._teller.tell(
-                Event(
-                    "ready",
-                    f"{plan.title}: {len(served)} of {len(served)} pods are served here, {slowest:.1f} ms round trip",
-                    time.monotonic() - began,
-                    {"pods": served, "round_trip_ms": slowest},
-                )
-            )
-            # Said again whenever a pod has come (scale up, eviction) or come back (its tunnel was lost).
-            await pods.until(partial(tunnels.unproven, session, served))
-            began = time.monotonic()
 
     def _start(self, group: asyncio.TaskGroup, name: str, service: Coroutine[Any, Any, None]) -> None:
         self._services.append(group.create_task(self._run_service(service), name=name))
