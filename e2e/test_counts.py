@@ -1,6 +1,7 @@
 """HTTP/1.1, HTTP/2 and gRPC mixed through one intercept: the generator, tap and routes count the same, and time the same.
 
-E2E_LONG=1 sends 100,000 requests instead of a few thousand.
+E2E_LONG=1 sends 100,000 requests as fast as they go, instead of a few thousand at a pace at which a request's time is its
+server's: what the generator sees has the way through the tunnel in it, and everybody's wait for the processor.
 """
 
 import json
@@ -19,7 +20,7 @@ from e2e.intercept import installed
 from e2e.process import LocalServer
 from e2e.scene import LONG, Scene, free_port
 
-COUNT = 100_000 if LONG else 6_000
+COUNT, SCALE = (100_000, 1) if LONG else (6_000, 5)
 PORTS = ({"containerPort": 8080, "name": "http"}, {"containerPort": 8081, "name": "grpc"})
 TOLD_WITHIN = 30.0
 
@@ -31,12 +32,12 @@ class Tapped:
         self.counts: Counter[str] = Counter()
         self.latencies: dict[str, list[float]] = defaultdict(list)
         self.warm, self.dropped = 0, 0
-        self._file = file.open("rb")
+        self.file = file.open("rb")
         self._rest = b""
 
     def read(self) -> int:
         """Take what is new; the number of the generator's requests until now."""
-        while data := self._file.read(1 << 20):
+        while data := self.file.read(1 << 20):
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 self._take(json.loads(line))
@@ -60,11 +61,13 @@ class Tapped:
 def tapping(scene: Scene, file: Path) -> Iterator[Tapped]:
     argv = [*installed(), "tap", "deploy/echo", "-n", scene.namespace, "-o", "json"]
     with file.open("wb") as out, subprocess.Popen(argv, stdout=out, env=scene.environment()) as tap:
+        tapped = Tapped(file)
         try:
-            yield Tapped(file)
+            yield tapped
         finally:
             tap.terminate()
             tap.wait(20)
+            tapped.file.close()
 
 
 def until(tapped: Tapped, wanted: Mapping[str, int]) -> None:
@@ -90,7 +93,7 @@ def test_everybody_counts_the_same(scene: Scene) -> None:
     scene.deploy(manifests.deployment(scene.container(*PORTS)), manifests.service())
     scene.tools()
     grpc_port = free_port()
-    server = scene.stack.enter_context(LocalServer("mixed", "server", str(free_port()), str(grpc_port), "1"))
+    server = scene.stack.enter_context(LocalServer("mixed", "server", str(free_port()), str(grpc_port), str(SCALE)))
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{server.port}:8080", "--port", f"{grpc_port}:8081")
         address = scene.pod_address()
@@ -123,4 +126,6 @@ def test_everybody_counts_the_same(scene: Scene) -> None:
             if not is_close(shown, exact):
                 apart.append(f"{name} p{share}: routes {shown:.1f}, tap {exact:.1f} ms")
             scene.measured(f"{name} p{share}: routes {shown:.1f}, tap {exact:.1f}, generator {seen:.1f} ms")
+            if share == 50 and not LONG:  # what is in between is small, then; a busy machine may double it
+                assert exact - 1.0 <= seen <= 1.1 * exact + 20.0, name
     assert not apart, apart

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from e2e import manifests
 from e2e.process import LocalServer
 from e2e.scene import Scene, free_port
@@ -111,6 +113,7 @@ def shopped(scene: Scene) -> Object:
     return seen
 
 
+@pytest.mark.timeout(300)
 def test_the_culprit_is_named(scene: Scene) -> None:
     scene.tools()
     orders = manifests.deployment(part(scene, "orders", 8081), envoy(envoy_image(scene)), name="orders")

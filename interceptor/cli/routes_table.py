@@ -65,8 +65,9 @@ def _pair_cells(
         (pair.before, baseline.then, baseline.table.seconds),
     ):
         if route is not None:
-            name, service, *cells = _cells(route, seconds, outbound=outbound, wide=wide)
-            first = [name, service] if not rows else ["", ""]
+            _, _, *cells = _cells(route, seconds, outbound=outbound, wide=wide)
+            service, name = pair.key
+            first = [name, service or "-"] if not rows else ["", ""]
             words = pair.words if not rows else ""
             rows.append(([*first, where, *cells, words], route.success_rate if route is pair.now else None))
     return rows

@@ -61,7 +61,7 @@ def test_beside_a_baseline() -> None:
     lines = text_table(now, outbound=False, wide=False, baseline=baseline)
     assert [line for line, _ in lines] == [
         "ROUTE   SERVICE   WHERE     SUCCESS       RPS   LATENCY_P50   LATENCY_P95   LATENCY_P99   DIFFERENCE",
-        "/a            -   local     100.00%   30.0rps          10ms             -             -   fails less",
+        "/a          svc   local     100.00%   30.0rps          10ms             -             -   fails less",
         "                  cluster    66.67%   15.0rps             -             -             -",
         "/n            -   local           -         -             -             -             -",
     ]

@@ -28,10 +28,9 @@ class Pair:
 
     @property
     def key(self) -> tuple[str, str]:
-        """To sort by."""
-        one = self.now or self.before
-        assert one is not None
-        return one.service, one.route
+        """Its service, where either side knows it, and its name."""
+        some = [one for one in (self.now, self.before) if one is not None]
+        return next((one.service for one in some if one.service), ""), some[0].route
 
     @property
     def words(self) -> str:
@@ -50,7 +49,8 @@ class Pair:
 
 def compare(now: Table, before: Table, *, outbound: bool) -> list[Pair]:
     """All routes of both, with what differs so clearly that chance is no explanation."""
-    pairs = sorted(_pair_up(now.routes, before.routes, outbound), key=lambda pair: pair.key)
+    pairs = _pair_up(now.routes, before.routes, outbound)
+    pairs.sort(key=lambda pair: pair.key if outbound else ("", pair.key[1]))
     tests: list[tuple[Pair, str, str, float]] = []
     for pair in pairs:
         if pair.now is not None and pair.before is not None:

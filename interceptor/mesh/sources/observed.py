@@ -51,7 +51,7 @@ def _before(answer: dict[str, Any], query: Query) -> tuple[Table | None, str]:
     """What the cluster had before the swap, or why that is not known."""
     told = answer.get(query.direction)
     if told is None:
-        return None, str(answer.get("missing") or "this session does not keep them")
+        return None, str(answer.get("missing") or "nobody had counted these")
     table = table_from_json(told)
     table.routes = [route for route in table.routes if _is_wanted(query, route.service)]
     return table, ""

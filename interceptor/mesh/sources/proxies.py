@@ -116,7 +116,7 @@ class Proxies:
             raise NoFigures(f"no proxy of {title} could be asked: {self._refused}", unknown=True)
         seconds = max(map(age, scraped.values()))
         all_of_them: Growth = [sample for part in scraped.values() for sample in part]
-        pods = "1 pod" if len(scraped) == 1 else f"{len(scraped)} of {len(found)} pods"
+        pods = "1 pod" if len(found) == 1 else f"{len(scraped)} of {len(found)} pods"
         tables = []
         for query in queries:
             routes = (linkerd if mesh == "Linkerd" else envoy).routes_of(all_of_them, query)
