@@ -171,7 +171,7 @@ async def open_namespace(
                 first.send(spec)
                 async with asyncio.timeout(START_TIME):
                     await _until_ready(made, first.control, on_fuse or _close)
-            except BrokenPipeError:
+            except ConnectionError:
                 raise SandboxFailed("start", "its first process ended") from None
             except TimeoutError:
                 raise SandboxFailed("start", f"not up within {START_TIME:.0f} s") from None
