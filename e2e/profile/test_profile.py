@@ -188,3 +188,17 @@ def test_route_is_changed_and_taken_back(books: Scene) -> None:
     assert undone.wait(60) == 0, undone.transcript()
     expect_gone(scene, "books-slow", slow, 20)
     assert until(scene, "/slow", 200) >= 0.9
+
+    others = json.dumps(_route("others", "PathPrefix", "/"))
+    scene.kubectl("apply", "--server-side", "--field-manager=robot", "--force-conflicts", "-f", "-", stdin=others)
+    before = content(scene, "books-others")
+    for words, told in (
+        (("books-others",), "spec.rules of httproute/books-others belongs to field manager robot"),
+        (("GET /slwo",), "has no route 'GET /slwo'"),
+        (("books-slow", "--as", "nobody"), "no right to"),
+    ):
+        refused = scene.run("profile", "set", "svc/books", "--timeout", "1s", "-n", scene.namespace, "--route", *words)
+        assert refused.wait(60) == 1, refused.transcript()
+        assert told in refused.text("stderr")
+        assert refused.text("stderr").count("\n") == 0
+    assert content(scene, "books-others") == before

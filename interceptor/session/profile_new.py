@@ -94,7 +94,7 @@ async def _tapped(options: ProfileNewOptions) -> list[NewRoute]:
         merged = True
 
     templates = Templates(note_merge)
-    seen: dict[tuple[str, str], bool] = {}  # method and path as it was; whether gRPC
+    seen: set[tuple[str, str]] = set()
     try:
         async with (
             asyncio.timeout(options.tap),
@@ -105,14 +105,18 @@ async def _tapped(options: ProfileNewOptions) -> list[NewRoute]:
                 if record.get("direction") != INBOUND or not method or not path.startswith("/"):
                     continue
                 template = templates.name(path)
-                seen.setdefault((method, template), record.get("grpc_status") is not None)
+                seen.add((method, template))
                 if len(seen) >= MOST_ROUTES:
                     break
     except TimeoutError:
         pass  # the time is up
     if merged:  # names from before are of too many words
-        seen = {(method, templates.name(path)): grpc for (method, path), grpc in seen.items()}
-    return [_route(method, path) for method, path in sorted(seen, key=lambda one: (one[1], one[0])) if path != "/..."]
+        seen = {(method, templates.name(path)) for method, path in seen}
+    return [
+        _route(method, path)
+        for method, path in sorted(seen, key=lambda one: (one[1], one[0]))
+        if not path.endswith("/...")
+    ]
 
 
 async def _counted(options: ProfileNewOptions) -> list[NewRoute]:

@@ -82,6 +82,7 @@ class _Setting:
         self._names = plan.names
         self._undo = Undo()
         self._changed = False
+        self._reverted = False
         self._kept: list[str] = []
         service = plan.found.name
         query = Query(self._names.namespace, "Service", service, options.window, to=service)
@@ -249,9 +250,11 @@ class _Setting:
 
     async def _revert(self) -> None:
         undone = await undo_policy(self._cluster, self._names.ref, self._names.session)
-        self._kept = undone.kept
+        self._kept, self._reverted = undone.kept, True
 
     async def _delete_session(self) -> None:
+        if self._changed and not self._reverted:
+            return  # the guard lives of it, and takes back what we could not
         try:
             await self._cluster.delete(JOBS, self._names.namespace, self._names.object)
         except NotFound:
@@ -264,6 +267,8 @@ class _Setting:
         if failures:
             what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
             hint = f"interceptor profile undo {self._plan.found.title} -n {self._names.namespace}"
+            if self._plan.guarded and not self._reverted:
+                hint = f"the guard goes on trying; or, when the cluster can be reached: {hint}"
             raise InterceptorError(f"not everything could be taken back: {what}", hint=hint)
         if self._changed:
             text = f"{title} is gone again" if self._plan.edit.before is None else f"{title} is as it was"

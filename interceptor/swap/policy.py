@@ -36,7 +36,14 @@ class Change:
     @property
     def place(self) -> str:
         """As people read it."""
-        return text(self.path)
+        return text(
+            tuple(
+                step
+                if isinstance(step, str)
+                else {key: value if isinstance(value, str) else _short(value) for key, value in step.items()}
+                for step in self.path
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,10 @@ def given_back(item: Object, record: PolicyRecord) -> list[Object] | None:
     wanted = [entry for entry in record.managers if entry.get("subresource") != "status"]
     wanted += [entry for entry in now if entry.get("subresource") == "status"]
     return None if same(wanted, now) else wanted
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _make_above(item: Object, path: Path) -> int:
