@@ -82,7 +82,7 @@ async def test_missing_plugin_shows_its_hint(tmp_path: Path) -> None:
 async def test_hanging_plugin_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execplugin, "SILENT_LIMIT", 1.5)
     command = tmp_path / "hangs"
-    command.write_text(f"#!/bin/sh\necho $$ > {tmp_path / 'pid'}\nsleep 60\n")
+    command.write_text(f"#!/bin/sh\necho $$ > '{tmp_path}/pid'\nsleep 60\n")
     command.chmod(0o700)
     with pytest.raises(KubeconfigError, match=r"gave no answer in 1\.5 s"):
         await parse(tmp_path, command).run()

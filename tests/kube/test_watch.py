@@ -112,7 +112,7 @@ async def test_broken_server_is_asked_ever_more_rarely(cluster: Cluster, server:
         assert await take(events, 1) == ["SYNCED"]
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            waiting = group.create_task(anext(events), name="wait for an event")  # type: ignore[arg-type]
+            waiting = group.create_task(anext(events), name="wait for an event")
             while len(server.seen) < 9:  # noqa: ASYNC110  as often as the client asks
                 await asyncio.sleep(0.01)
             waiting.cancel()
