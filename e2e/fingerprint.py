@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,15 @@ def fingerprint(api: Api, namespace: str) -> dict[str, str]:
     """Every object of the namespace by kind and name, as text that is equal only if all of it is."""
     found = [one for group, plural in KINDS for one in api.items(group, plural, namespace)]
     return {f"{one['kind']}/{one['metadata']['name']}": text_of(one) for one in found if counts(one)}
+
+
+def settled(api: Api, namespace: str, within: float) -> dict[str, str]:
+    """The same, once the cluster has finished what was begun before."""
+    deadline = time.monotonic() + within
+    while moving := unsettled(api, namespace):
+        assert time.monotonic() < deadline, moving
+        time.sleep(0.2)
+    return fingerprint(api, namespace)
 
 
 def unsettled(api: Api, namespace: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from e2e import manifests
 from e2e.api import Api, Credentials
 from e2e.cluster import Cluster
-from e2e.fingerprint import difference, fingerprint, machine, marked, unsettled, without_history
+from e2e.fingerprint import difference, fingerprint, machine, marked, settled, without_history
 from e2e.intercept import Intercept
 from e2e.kubectl import Kubectl, Object
 from e2e.link import Link
@@ -139,12 +139,10 @@ class Scene:
 
     # --- before and after ---
 
-    def fingerprint(self, *, settled: bool = True) -> dict[str, str]:
+    def fingerprint(self, *, wait: bool = True) -> dict[str, str]:
         """All that stands in the namespace, by default once the cluster has finished what was begun before."""
-        deadline = time.monotonic() + PATIENCE
-        while settled and (moving := unsettled(self.api, self.namespace)):
-            assert time.monotonic() < deadline, moving
-            time.sleep(0.2)
+        if wait:
+            return settled(self.api, self.namespace, PATIENCE)
         return fingerprint(self.api, self.namespace)
 
     def expect_same(self, before: dict[str, str], within: float = PATIENCE, *, history: bool = True) -> float:
@@ -155,7 +153,7 @@ class Scene:
         started = time.monotonic()
 
         def now() -> dict[str, str]:
-            found = self.fingerprint(settled=False)
+            found = self.fingerprint(wait=False)
             return found if history else without_history(found, before)
 
         while told := difference(before, now()):

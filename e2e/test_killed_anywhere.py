@@ -17,11 +17,11 @@ import pytest
 
 from e2e import manifests
 from e2e.api import Api, Credentials
-from e2e.fingerprint import difference, fingerprint, without_history
+from e2e.fingerprint import difference, fingerprint, settled, without_history
 from e2e.gate import Gate, Shot
 from e2e.intercept import Intercept
 from e2e.kubectl import Kubectl
-from e2e.scene import LONG, Scene
+from e2e.scene import LONG, PATIENCE, Scene
 
 AT_ONCE = 5
 # The template, as promised: a second until an agent sees the end, 3 s for the client to come back; or what an agent takes
@@ -127,7 +127,7 @@ def until(true: bool, since: float, within: float) -> bool:
 
 def die(corner: Corner, shot: Shot) -> Outcome:
     """Kill one client at `shot` and watch the cluster heal."""
-    before, outcome = fingerprint(corner.api, corner.kubectl.namespace), Outcome(shot)
+    before, outcome = settled(corner.api, corner.kubectl.namespace, PATIENCE), Outcome(shot)
     with corner.client(shot) as intercept:
         if shot.request.startswith("stop: "):
             intercept.wait_for("ready", 60)

@@ -47,7 +47,7 @@ def expect(scene: Scene, before: dict[str, str], change: Callable[[Object], None
         wanted["Deployment/echo"] = json.dumps(deployment, sort_keys=True, indent=1)
 
     def left() -> str:
-        found = scene.fingerprint(settled=False)
+        found = scene.fingerprint(wait=False)
         theirs = ("ReplicaSet/", "EndpointSlice/", "Endpoints/")  # of their rollout
         return difference(wanted, {k: v for k, v in found.items() if k in wanted or not k.startswith(theirs)})
 
