@@ -70,7 +70,7 @@ async def _workload(cluster: Cluster, options: CheckOptions, text: str) -> list[
     found = await target.resolve(cluster, cluster.namespace, text)
     mesh = await _detect(cluster, options) if options.mesh == "auto" else options.mesh
     scope = replace(options.scope, data=cluster.namespace)
-    return about(Subject(found, cluster.namespace, scope), mesh=mesh == "linkerd")
+    return about(Subject(found, cluster.namespace, scope), mesh=mesh)
 
 
 async def _mesh(cluster: Cluster, options: CheckOptions) -> list[Category]:

@@ -25,6 +25,10 @@ _PATHS = {
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "MutatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
     "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+    "VirtualService": "/apis/networking.istio.io/v1beta1/virtualservices",
+    "DestinationRule": "/apis/networking.istio.io/v1beta1/destinationrules",
+    "PeerAuthentication": "/apis/security.istio.io/v1beta1/peerauthentications",
+    "AuthorizationPolicy": "/apis/security.istio.io/v1beta1/authorizationpolicies",
     "Lease": "/apis/coordination.k8s.io/v1/leases",
 }  # fmt: skip
 _EMPTY = ("/apis/apps/v1/statefulsets", "/apis/apps/v1/daemonsets", "/apis/coordination.k8s.io/v1/leases")

@@ -22,7 +22,7 @@ NAMESPACE = "istio-system"
 PROXY = "istio-proxy"
 _ISTIOD = "app=istiod"
 _RESTART = "kubectl rollout restart, of the workloads they belong to"
-_INJECTION, _REVISION, _INJECT = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
+INJECTION, REVISION, INJECT = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
 
 
 def categories(data: str | None, *, proxies: bool) -> list[Category]:
@@ -88,8 +88,8 @@ def _data_plane(data: str | None) -> Category:
         lacking = [
             f"* {_place(pod)}"
             for pod in await pods(facts)
-            if not _has_proxy(pod) and pod_status(pod) == "Running"
-            and _wanted(namespaces.get(pod["metadata"]["namespace"], {"metadata": {}}), pod)
+            if not has_proxy(pod) and pod_status(pod) == "Running"
+            and wanted(namespaces.get(pod["metadata"]["namespace"], {"metadata": {}}), pod)
         ]  # fmt: skip
         if not lacking:
             return PASSED
@@ -97,27 +97,14 @@ def _data_plane(data: str | None) -> Category:
                       "their traffic is not in the mesh", _RESTART)  # fmt: skip
 
     async def ready(facts: Facts) -> Verdict:
-        unready = [f"* {_place(pod)}" for pod in await pods(facts) if _has_proxy(pod) and not _proxy_ready(pod)]
+        unready = [f"* {_place(pod)}" for pod in await pods(facts) if has_proxy(pod) and not proxy_ready(pod)]
         if not unready:
             return PASSED
         return Failed(lines("Some sidecars are not ready:", unready), "their pods get no requests through Services",
                       "istioctl proxy-status")  # fmt: skip
 
     async def current(facts: Facts) -> Verdict:
-        control = await facts.list(resources.PODS, NAMESPACE, _ISTIOD)
-        wanted = {tag for pod in control for item in pod["spec"]["containers"] if (tag := _tag(item["image"]))}
-        if not wanted:
-            return Unknown("the version of istiod is not known")
-        old = [
-            f"* {_place(pod)} ({tag})"
-            for pod in await pods(facts)
-            for item in all_containers(pod)
-            if item["name"] == PROXY and (tag := _tag(item["image"])) and tag not in wanted
-        ]
-        if not old:
-            return PASSED
-        return Failed(lines(f"Some sidecars are not of istiod's version {', '.join(sorted(wanted))}:", old),
-                      "they may not understand their configuration", _RESTART)  # fmt: skip
+        return await outdated(facts, await pods(facts))
 
     return Category(
         "istio-data-plane",
@@ -129,16 +116,34 @@ def _data_plane(data: str | None) -> Category:
     )
 
 
-def _wanted(namespace: Object, pod: Object) -> bool:
+async def outdated(facts: Facts, pods: list[Object]) -> Verdict:
+    """Whether the pods' sidecars are of istiod's version."""
+    control = await facts.list(resources.PODS, NAMESPACE, _ISTIOD)
+    current = {found for pod in control for item in pod["spec"]["containers"] if (found := version(item["image"]))}
+    if not current:
+        return Unknown("the version of istiod is not known")
+    old = [
+        f"* {_place(pod)} ({found})"
+        for pod in pods
+        for item in all_containers(pod)
+        if item["name"] == PROXY and (found := version(item["image"])) and found not in current
+    ]
+    if not old:
+        return PASSED
+    return Failed(lines(f"Some sidecars are not of istiod's version {', '.join(sorted(current))}:", old),
+                  "they may not understand their configuration", _RESTART)  # fmt: skip
+
+
+def wanted(namespace: Object, pod: Object) -> bool:
     """Istio's rules: the pod's label or annotation first, then the namespace's labels."""
     metadata = pod["metadata"]
-    own = (metadata.get("labels") or {}).get(_INJECT) or (metadata.get("annotations") or {}).get(_INJECT)
+    own = (metadata.get("labels") or {}).get(INJECT) or (metadata.get("annotations") or {}).get(INJECT)
     if own is not None:
         return str(own) == "true"
     labels = namespace["metadata"].get("labels") or {}
-    if pod["spec"].get("hostNetwork") or labels.get(_INJECTION) == "disabled":
+    if pod["spec"].get("hostNetwork") or labels.get(INJECTION) == "disabled":
         return False
-    return labels.get(_INJECTION) == "enabled" or _REVISION in labels
+    return labels.get(INJECTION) == "enabled" or REVISION in labels
 
 
 def _bundle_problem(webhooks: list[Object]) -> str:
@@ -153,11 +158,13 @@ def _bundle_problem(webhooks: list[Object]) -> str:
     return ""
 
 
-def _has_proxy(pod: Object) -> bool:
+def has_proxy(pod: Object) -> bool:
+    """Whether it has a sidecar."""
     return any(container["name"] == PROXY for container in all_containers(pod))
 
 
-def _proxy_ready(pod: Object) -> bool:
+def proxy_ready(pod: Object) -> bool:
+    """Whether its sidecar is ready, or the pod is over."""
     status = pod.get("status") or {}
     if status.get("phase") in ("Succeeded", "Failed"):
         return True
@@ -170,7 +177,8 @@ def _ready(pod: Object) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
-def _tag(image: str) -> str:
+def version(image: str) -> str:
+    """An image's version without its variant (`1.29.0-distroless`), "" where it is named by digest."""
     name = image.rpartition("/")[2]
     return "" if "@" in name else name.partition(":")[2].partition("-")[0]
 
