@@ -15,8 +15,6 @@ _WORDS = {
     "session": "an intercept on this machine",
     "proxies": "the mesh's proxies",
     "prometheus": "Prometheus",
-    "": "nobody counts",
-    "unknown": "unknown",
 }
 # Linkerd's JSON has kinds by their long names.
 _LONG = {"deploy": "deployment", "sts": "statefulset", "ds": "daemonset", "rs": "replicaset", "pod": "pod"}
@@ -38,14 +36,17 @@ def text_table(rows: Sequence[Row], *, namespaces: bool, wide: bool) -> list[tup
 def footer(look: Look) -> list[str]:
     """Where the figures are from, what one must know about them, and what could not be had."""
     told = []
-    counts = Counter(row.source or ("unknown" if row.unknown else "") for row in look.rows)
+    counts = Counter(row.source for row in look.rows if row.source)
     if counts:
         order = sorted(counts, key=list(_WORDS).index)
         told.append("from " + ", ".join(f"{_WORDS[source]} ({counts[source]})" for source in order))
+    uncounted = sum(not row.source and not row.unknown for row in look.rows)
+    if uncounted:
+        told.append(f"nobody counts for {uncounted}: no mesh proxy, not intercepted from this machine")
     notes = dict.fromkeys(note for row in look.rows if row.table is not None for note in row.table.notes)
     told += [f"note: {note}" for note in notes]
     told += [f"unknown: {row.title} in {row.namespace}: {row.unknown}" for row in look.rows if row.unknown]
-    return [*told, *(f"unknown: {text}" for text in look.unknown)]
+    return [*told, *(f"unknown: {text}" for text in sorted(look.unknown))]
 
 
 def json_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:

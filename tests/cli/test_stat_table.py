@@ -54,7 +54,8 @@ def test_wide_with_namespaces() -> None:
 
 def test_footer() -> None:
     assert footer(Look(ROWS, ["pods outside of namespace shop: forbidden"])) == [
-        "from the mesh's proxies (1), nobody counts (1), unknown (1)",
+        "from the mesh's proxies (1)",
+        "nobody counts for 1: no mesh proxy, not intercepted from this machine",
         "note: a note",
         "unknown: ds/log in shop: no proxy of ds/log can be asked: forbidden",
         "unknown: pods outside of namespace shop: forbidden",
