@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interceptor.errors import InterceptorError
+from interceptor.mesh.traffic.masking import MASK
 from interceptor.mesh.traffic.record import INBOUND, Record
 from interceptor.mesh.traffic.recording import of_record
 from interceptor.mesh.traffic.replay import Replayer
@@ -44,7 +45,7 @@ class Replays:
             "to": f"{state['to']}:{local}",
             "error": outcome.error,
             "differences": outcome.differences,
-            "without": list(recorded.masked),
+            "without": [*recorded.masked, *(["credentials in its query"] if MASK in recorded.path else [])],
             "recorded": {"status": recorded.status, "ms": recorded.latency},
             "answer": None,
         }

@@ -138,6 +138,7 @@ async def open_browser(program: str, profile: Path) -> AsyncIterator[Browser]:
         program, "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={profile}", "--no-first-run",
         "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
         "--disable-sync", "--disable-extensions", "--no-default-browser-check", "--password-store=basic",
+        "--disable-lcd-text",  # pictures are smaller so
         *(["--no-sandbox"] if os.geteuid() == 0 else []), "about:blank",
     ]  # fmt: skip
     null = asyncio.subprocess.DEVNULL

@@ -4,6 +4,7 @@
 const TOKEN = new URLSearchParams(location.search).get("token");
 const MOST_ROWS = 200;
 const MOST_POINTS = 150;
+const FEW_POINTS = 30;  // a chart is as wide as this many at least
 const STALE_AFTER = 8000;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -144,8 +145,9 @@ function chart(name, height) {
 // One or two series over the last minutes; `filled` is drawn from the ground up.
 function plot(view, series, unit, filled) {
   const top = Math.max(...series.filter((value) => value !== null), 0);
-  const step = 130 / (MOST_POINTS - 1);
-  const start = MOST_POINTS - series.length;
+  const span = Math.max(series.length, FEW_POINTS);
+  const step = 130 / (span - 1);
+  const start = span - series.length;
   const x = (index) => ((start + index) * step).toFixed(1);
   const y = (value) => (view.height - 1 - (top ? (value / top) * (view.height - 3) : 0)).toFixed(1);
   const points = series.map((value, index) => (value === null ? null : `${x(index)},${y(value)}`));
