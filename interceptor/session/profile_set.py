@@ -219,7 +219,7 @@ class _Setting:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._options.lasts if self._options.lasts else None
         told = ""
-        if self._effect.note:
+        if self._effect.note and (await self._effect.prove()).state != "impossible":  # which says it too
             self._teller.tell(Event("note", self._effect.note))
         while until is None or loop.time() < until:
             window = self._options.window if until is None else min(self._options.window, until - loop.time())
