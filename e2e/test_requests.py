@@ -1,6 +1,7 @@
 """What passes an intercept is seen from another terminal, every request of it, and counted once."""
 
 import json
+import signal
 import time
 from typing import Any
 
@@ -52,3 +53,31 @@ def test_tap_and_routes_see_every_request(scene: Scene) -> None:
         assert abs(counted["latency_ms_p50"] - latencies[COUNT // 2]) <= max(1.0, 0.05 * latencies[COUNT // 2])
         intercept.stop()
         assert tap.wait(60) == 0
+
+
+def test_attached_tap_sees_every_request(scene: Scene) -> None:
+    """Of a workload that nobody intercepts: nothing restarts, every request is told, and what reads along ends."""
+    scene.echo()
+    scene.tools()
+    (before,) = scene.kubectl.pods()
+    with scene.unchanged():
+        refused = scene.run("tap", "deploy/echo", "-n", scene.namespace)
+        assert refused.wait(60) == 1
+        assert "--attach" in refused.text("stderr"), refused.transcript()
+        tap = scene.run("tap", "deploy/echo", "-n", scene.namespace, "--attach", "-o", "json")
+        tap.wait_line(lambda line: "reading along" in line.text, 90, "begin of the tap")
+        report = scene.ask("client", "burst", f"http://{scene.pod_address()}:8080/books/17", COUNT, 50)
+        assert report["seen"] == {"200 CLUSTER": COUNT}
+        found = wait_for(tap, "/books/17", COUNT)
+        assert len(found) == COUNT
+        assert {(one["status"], one["method"], one["dropped"], one["caller"]["pod"]) for one in found} == {
+            (200, "GET", 0, "tools")
+        }
+        tap.send(signal.SIGINT)
+        assert tap.wait(60) == 130, tap.transcript()
+        (after,) = scene.kubectl.pods()
+        assert (after["metadata"]["uid"], scene.kubectl.restarts()) == (before["metadata"]["uid"], 0)
+        deadline = time.monotonic() + SEEN_WITHIN
+        while "terminated" not in scene.kubectl.pods()[0]["status"]["ephemeralContainerStatuses"][0]["state"]:
+            assert time.monotonic() < deadline, "what reads along is left"
+            time.sleep(0.2)
