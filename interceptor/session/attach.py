@@ -95,7 +95,7 @@ async def _entered(cluster: Cluster, readings: list[Reading], wanted: Attached, 
     with teller.busy(f"starting {readings[0].place.image} in {pods}"):
         async with asyncio.TaskGroup() as group:
             for reading in readings:
-                group.create_task(_start(cluster, reading.place), name=f"start in {reading.place.pod}")
+                group.create_task(_start(cluster, reading.place, wanted.target), name=f"start in {reading.place.pod}")
     async with AsyncExitStack() as stack:
         for reading in readings:
             await stack.enter_async_context(held(reading.place, alone=False))
@@ -105,7 +105,7 @@ async def _entered(cluster: Cluster, readings: list[Reading], wanted: Attached, 
         yield
 
 
-async def _start(cluster: Cluster, place: Place) -> None:
+async def _start(cluster: Cluster, place: Place, wanted: str) -> None:
     pod = await cluster.get(PODS, place.namespace, place.pod)
     context = fitted("netadmin", pod) | {
         "runAsUser": 0,
@@ -117,7 +117,7 @@ async def _start(cluster: Cluster, place: Place) -> None:
         told = refused(error, place.namespace, DebugOptions(place.pod, errand="capture"))
         if told is error:
             raise
-        hint = "an intercept sees every request and needs no capability: interceptor intercept TARGET"
+        hint = f"an intercept needs no capability and sees every request: interceptor intercept {wanted} -n {place.namespace}"
         raise InterceptorError(told.message.replace("the profile netadmin", "to read along"), hint=hint) from error
     await wait_running(cluster, place.namespace, place.pod, place.container, place.image)
 
