@@ -18,6 +18,7 @@ from interceptor.mesh.sources.observed import Observed
 from interceptor.mesh.traffic.counts import Counts, Key
 from interceptor.mesh.traffic.sockets import Link, Running, connect
 from interceptor.session.access import open_cluster
+from interceptor.session.hops import Report
 from interceptor.session.options import Access
 from interceptor.session.status import status
 from interceptor.session.tap import find_session
@@ -147,19 +148,30 @@ class Watching:
             await self._look.wait()
             try:
                 async with open_cluster(where) as cluster:
-                    reports = await status(cluster, _title(session))
-            except InterceptorError as error:
-                self._tell("path", {"hops": [], "error": error.message, "hint": error.hint})
-            else:
-                hops = [asdict(hop) for report in reports for hop in report.hops]
-                failing = next((asdict(one.failing) for one in reports if one.failing is not None), None)
-                self._tell("path", {"hops": hops, "failing": failing})
+                    told = _path_of(await status(cluster, _title(session)))
+            except* InterceptorError as errors:  # alone, or in the group of what was asked at once
+                told = _failure(errors)
+            self._tell("path", told)
             await asyncio.sleep(PATH_EVERY)
 
     def _tell(self, kind: str, value: Object) -> None:
         number, before = self._news.get(kind, (0, None))
         if value != before:
             self._news[kind] = number + 1, value
+
+
+def _path_of(reports: list[Report]) -> Object:
+    failing = next((asdict(one.failing) for one in reports if one.failing is not None), None)
+    return {"hops": [asdict(hop) for one in reports for hop in one.hops], "failing": failing}
+
+
+def _failure(errors: BaseExceptionGroup[InterceptorError]) -> Object:
+    """The first of them, for the page."""
+    first: BaseException = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, InterceptorError)
+    return {"hops": [], "error": first.message, "hint": first.hint}
 
 
 def _title(session: Running) -> str:
