@@ -23,6 +23,7 @@ from interceptor.workload.debugger import PROFILES
 
 pytestmark = pytest.mark.timeout(300)  # their own bounds come first, also on a busy machine
 
+ERRANDS = (("--connections",), ("--dns", "echo"), ("--dns", "nobody-here"))
 TOOLS = "tcpdump bind9-dnsutils iproute2 conntrack procps"  # fewer than by default: quick to build
 
 
@@ -45,12 +46,11 @@ def start(scene: Scene, tools: str, *words: str) -> Intercept:
     return scene.run(*arguments(scene, tools, *words))
 
 
-def found(scene: Scene, tools: str, *words: str) -> dict[str, Any]:
-    """The JSON document that an errand prints."""
-    done = start(scene, tools, *words, "-o", "json")
-    assert done.wait(90) == 0, done.transcript()
-    document: dict[str, Any] = json.loads(done.text("stdout"))
-    return document
+def document(done: Intercept, status: int) -> dict[str, Any]:
+    """The JSON that an errand prints."""
+    assert done.wait(90) == status, done.transcript()
+    printed: dict[str, Any] = json.loads(done.text("stdout"))
+    return printed
 
 
 def ephemeral(scene: Scene) -> list[Object]:
@@ -92,18 +92,18 @@ def test_capture_holds_the_request(scene: Scene, tools: str) -> None:
     killed.send(signal.SIGKILL)
     all_ended(scene, 4)
 
-    sockets = found(scene, tools, "--connections")["sockets"]
+    running = {words: start(scene, tools, *words, "-o", "json") for words in ERRANDS}
+    sockets = document(running[ERRANDS[0]], 0)["sockets"]
     listening = {one["pod"] for one in sockets if one["state"] == "LISTEN" and one["local"].endswith(":8080")}
     assert listening == {pod["metadata"]["name"] for pod in scene.kubectl.pods()}
 
-    resolved = found(scene, tools, "--dns", "echo")
+    resolved = document(running[ERRANDS[1]], 0)
     address = scene.kubectl.json("get", "service/echo")["spec"]["clusterIP"]
     assert resolved["addresses"] == [address]
     assert resolved["through"] == f"echo.{scene.namespace}.svc.cluster.local."
     assert resolved["resolver"]["search"][0] == f"{scene.namespace}.svc.cluster.local"
     assert resolved["asked"][0]["server"].startswith(resolved["resolver"]["servers"][0])
-    lost = start(scene, tools, "--dns", "nobody-here")
-    assert lost.wait(90) == 1, lost.transcript()
+    assert document(running[ERRANDS[2]], 1)["resolved"] is False
     all_ended(scene, 8)
 
 
@@ -153,23 +153,19 @@ def test_terminal_is_a_persons(scene: Scene, tools: str) -> None:
 
 def same_profiles(scene: Scene, tools: str) -> None:
     """For each profile the securityContext of kubectl's own ephemeral container, but for the user of `restricted`."""
-    (pod,) = scene.kubectl.pods()
-    name = pod["metadata"]["name"]
+    name = scene.kubectl.pods()[0]["metadata"]["name"]
+    running = {profile: start(scene, tools, "--profile", profile, "-o", "json", "--", "true") for profile in PROFILES}
     for profile in PROFILES:
         scene.kubectl("debug", name, f"--image={tools}", f"--profile={profile}", f"--container=theirs-{profile}",
                       "--attach=false", "--", "true")  # fmt: skip
-        done = start(scene, tools, "--profile", profile, "--", "true")
+    ours = {profile: done.wait_for("connected")["pods"][name] for profile, done in running.items()}
+    for done in running.values():
         assert done.wait(60) == 0, done.transcript()
     (pod,) = scene.kubectl.pods()
-    containers = pod["spec"]["ephemeralContainers"]
-    theirs = {
-        one["name"].removeprefix("theirs-"): one["securityContext"] for one in containers if "theirs" in one["name"]
-    }
-    ours = [one["securityContext"] for one in containers if "theirs" not in one["name"]][-len(PROFILES) :]
-    for profile, context in zip(PROFILES, ours, strict=True):
-        assert {**context, **({"runAsUser": None} if profile == "restricted" else {})} == {
-            **theirs[profile], **({"runAsUser": None} if profile == "restricted" else {})
-        }  # fmt: skip
+    contexts = {one["name"]: one["securityContext"] for one in pod["spec"]["ephemeralContainers"]}
+    for profile in PROFILES:
+        extra = {"runAsUser": 65532} if profile == "restricted" else {}
+        assert contexts[ours[profile]] == {**contexts[f"theirs-{profile}"], **extra}
 
 
 def test_copy_leaves_nothing(scene: Scene, tools: str) -> None:

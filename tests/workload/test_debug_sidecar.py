@@ -10,7 +10,7 @@ import pytest
 from interceptor.errors import InterceptorError
 from interceptor.workload.debug_sidecar import ENABLE, RECORD, debugged, is_of, with_sidecar, without_sidecar
 
-WAYS = [
+WAYS: list[dict[str, Any]] = [
     {"metadata": {"name": "web"}, "spec": {"template": {"spec": {}}}},
     {"metadata": {"name": "web"}, "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {}}}},
     {
