@@ -145,7 +145,7 @@ def needed_for_profile(resource: Resource, name: str = "", *, guard: bool = True
         *_all("get patch watch", resource, name=name),
         *(_all("create", resource) + _all("delete", resource, name=name) if made else []),
         *_all("get", resources.SERVICES),
-        *_all("create patch delete", resources.JOBS),
+        *_all("create get patch delete", resources.JOBS),
         *_all("create", resources.LEASES),
         *_all("get patch delete", resources.LEASES, name=lock),
     ]

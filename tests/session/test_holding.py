@@ -7,6 +7,7 @@ from typing import Any
 from interceptor.kube import resources
 from interceptor.session.holding import Holding, assemble
 from interceptor.swap import SESSION_ANNOTATION, SwapPlan, swap
+from interceptor.swap.policy import PolicyRecord, digest, edited, with_policy_record
 from interceptor.workload.life import WatchedLease
 
 SESSION = "orders-x7f2q"
@@ -112,3 +113,23 @@ def test_taking_over_is_told() -> None:
     old, new = sorted(assemble(listed, [lease("orders-new22", holder="bob@desk")]), key=lambda each: not each.swapped)
     assert old.leftover == "bob@desk is taking it over"
     assert new.state == "starting"
+
+
+def test_changed_route_is_a_session() -> None:
+    """By the record on it; what a person types to take it back is its name."""
+    before: Object = {"metadata": {"name": "web.shop.svc", "namespace": "shop"}, "spec": {"routes": [{"name": "a"}]}}
+    after, changes = edited(before, [(("spec", "routes", {"name": "a"}, "timeout"), "1s")])
+    record = PolicyRecord(SESSION, "ana@laptop", "2026-11-23 06:00:00 UTC", "", False, changes, digest(before))
+    lock = lease().lease
+    lock["metadata"]["name"] = "interceptor-serviceprofile-web.shop.svc"
+    listed = {resources.SERVICE_PROFILES: [with_policy_record(after, record)], resources.JOBS: [job()]}
+    (found,) = assemble(listed, [WatchedLease(lock, alive=False)])
+    assert (found.workload, found.holder, found.state) == ("serviceprofile/web.shop.svc", "ana@laptop", "silent")
+    (found,) = assemble({**listed, resources.JOBS: []}, [])
+    assert found.leftover == "a change without a session object"
+
+
+def test_lock_alone_tells_the_route() -> None:
+    lock = lease()
+    lock.lease["metadata"]["name"] = "interceptor-httproute-books"
+    assert one(leases=(lock,)).workload == "httproute/books"
