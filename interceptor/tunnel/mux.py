@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from interceptor.tunnel.courtesy import Courtesy
 from interceptor.tunnel.link import Link
 from interceptor.tunnel.pace import Pace
 from interceptor.tunnel.poller import Poller, Timer
@@ -26,6 +27,7 @@ PING_EVERY = 1.0  # seconds
 SILENCE = 5.0  # without a byte: the path is gone, whatever TCP hopes
 GREETING_TIME = 10.0  # from the first byte to the peer's HELLO
 ENOUGH = 16 * 1024  # a message with less room than this goes out before more is read
+LEAST_WAIT = 0.001  # seconds between two bulk streams that wait for their turn
 MOST_PARTS = 64  # pieces in one system call
 MOST_HELD = 64 * 1024 * 1024  # bytes held for all slow sockets of one tunnel together
 
@@ -70,11 +72,14 @@ class Mux:
         self.held = 0
         self.round = 0  # counts up with each pong: what a relay sent since then is its burst
         self.pace = Pace(poller.now())
+        self.courtesy = Courtesy()
         self._user = user
         self._silence = silence
         self._link: Link | None = None
         self._waiting: dict[Relay, None] = {}  # would read if the link were not full, first come first
         self._paced: dict[Relay, None] = {}  # would read on if less were on its way
+        self._polite: dict[Relay, None] = {}  # would read on if others were not there
+        self._next: Timer | None = None  # when the first of those may
         self._flush_asked = False
         self._greeted = False
         self._ended = False
@@ -140,6 +145,36 @@ class Mux:
         """Resume `relay` when some of what is on its way has arrived."""
         self._paced[relay] = None
         self.flush_soon()  # the marks that tell of it may still be queued
+
+    def others_come_first(self, relay: Relay) -> bool:
+        """Whether a bulk stream has to leave the path to small messages for now; it is resumed when it may go on."""
+        wait = self.courtesy.wait(self.poller.now())
+        if wait <= 0:
+            return False
+        self._polite[relay] = None
+        self._soon_next(wait)
+        return True
+
+    def bulk_sent(self, size: int) -> None:
+        """A bulk stream has sent a message."""
+        now = self.poller.now()
+        if self.courtesy.sent(size, self.pace.cost, now):
+            self.connection.ping(self.pace.mark(now, size))
+            self.flush_soon()
+
+    def _soon_next(self, wait: float) -> None:
+        if self._next is None:
+            self._next = self.poller.call_later(wait, self._let_next)
+
+    def _let_next(self) -> None:
+        """One of them, then the next: who is resumed may have nothing to read."""
+        self._next = None
+        if self._polite:
+            relay = next(iter(self._polite))
+            del self._polite[relay]
+            relay.resume()
+        if self._polite:
+            self._soon_next(max(self.courtesy.wait(self.poller.now()), LEAST_WAIT))
 
     def room(self) -> int:
         """How much of a stream's bytes still fits into one message with what is queued."""
@@ -211,6 +246,7 @@ class Mux:
         self.relays.pop(relay.number, None)
         self._waiting.pop(relay, None)
         self._paced.pop(relay, None)
+        self._polite.pop(relay, None)
         self.held -= relay.queued
         relay.queued = 0
 
@@ -349,6 +385,8 @@ class Mux:
             self._link.close(flush=reason not in (Reason.GONE, Reason.SILENCE))
         else:
             self._user.mux_shut()
+        if self._next is not None:
+            self._next.cancel()
         self._waiting.clear()
         for relay in list(self.relays.values()):
             relay.stream_reset(Reason.GONE, text)

@@ -21,6 +21,8 @@ GAIN = 1.6  # above one, or a faster rate would never be found; a quarter of a w
 RATE_SECONDS = 1.0  # the best rate of the last one to two such spans counts
 TRIP_SECONDS = 20.0  # the same for the best round trip: a path may change under a long tunnel
 MARKS = 4  # a window: each costs a message there and one back
+COST = 1 / 50e6  # seconds of the path's time for a byte, before any was timed
+COST_WEIGHT = 0.25  # of the newest
 _NUMBER = struct.Struct(">Q")
 
 
@@ -28,6 +30,7 @@ class _Mark(NamedTuple):
     number: int
     sent: int
     at: float
+    alone: int
 
 
 class Pace:
@@ -37,6 +40,7 @@ class Pace:
         self.window = START
         self.full = False  # whether a stream in a hurry to send much should wait for the next pong
         self.round_trip = 0.0  # of the last answered mark; 0 before the first
+        self.cost = COST
         self._sent = 0
         self._arrived = 0
         self._marks: deque[_Mark] = deque()
@@ -53,11 +57,11 @@ class Pace:
         self.full = self._sent - self._arrived >= self.window
         return self._unmarked >= self.window // MARKS
 
-    def mark(self, now: float) -> bytes:
-        """The payload of a ping that goes out now."""
+    def mark(self, now: float, alone: int = 0) -> bytes:
+        """The payload of a ping that goes out now; `alone`: right behind one message of that size, with nothing before it."""
         self._number += 1
         self._unmarked = 0
-        self._marks.append(_Mark(self._number, self._sent, now))
+        self._marks.append(_Mark(self._number, self._sent, now, alone))
         return _NUMBER.pack(self._number)
 
     def answered(self, payload: bytes, now: float) -> None:
@@ -72,6 +76,8 @@ class Pace:
         self.round_trip = now - mark.at
         self._arrived = mark.sent
         shortest = -self._trips.add(-self.round_trip, now)
+        if mark.alone:
+            self.cost += ((self.round_trip - shortest) / mark.alone - self.cost) * COST_WEIGHT
         began, before = self._sample
         if now - began >= max(shortest, 0.002):  # over less, the rate is that of one wake-up
             rate = self._rates.add((mark.sent - before) / (now - began), now)

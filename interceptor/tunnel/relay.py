@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from interceptor.tunnel.courtesy import BULK, SMALL
 from interceptor.wire.frames import MAX_PAYLOAD
 from interceptor.wire.reasons import Reason
 
@@ -43,6 +44,7 @@ class Relay:
         "_round",
         "_sent_end",
         "_shut",
+        "_streak",
         "_stream",
         "_unsent",
         "accepted",
@@ -76,6 +78,7 @@ class Relay:
         self.on_finished: Callable[[Relay], None] | None = None
         self._round = 0
         self._burst = 0  # bytes sent in this round of the mux
+        self._streak = 0  # bytes read from our socket since it was last written to
         self._queue: deque[bytes] = deque()
         self._unsent = b""  # read from the socket by somebody else before we got it
         self._reading = False
@@ -151,6 +154,9 @@ class Relay:
                 self._pause()
                 mux.wait_for_pace(self)
                 return
+        if self._streak > BULK and mux.others_come_first(self):
+            self._pause()
+            return
         if self._unsent:
             self._send_early(min(allowed, MAX_PAYLOAD))
             return
@@ -163,15 +169,15 @@ class Relay:
             self.reset(Reason.BROKEN, error.strerror or str(error))
             return
         if not size:
-            if self._deaf:
-                self.reset(Reason.BROKEN, self._deaf)
-            else:
-                self.end()
+            self._heard_all()
             return
         self.moved += 1
         if paced:
             self._burst += size
         self.asking = True
+        self._streak = streak = self._streak + size
+        if streak <= SMALL:
+            mux.courtesy.others_at = mux.poller.now()
         if size < DIRECT:
             connection = mux.connection
             connection.send(self.number, mux.payload[:size])
@@ -181,8 +187,16 @@ class Relay:
                 mux.flush_soon()
         else:
             mux.send_direct(self.number, size)
+        if streak > BULK:
+            mux.bulk_sent(size)
         if self.observer is not None:
             self.observer.from_socket(mux.payload[:size])
+
+    def _heard_all(self) -> None:
+        if self._deaf:
+            self.reset(Reason.BROKEN, self._deaf)
+        else:
+            self.end()
 
     def _send_early(self, allowed: int) -> None:
         """Send what somebody else had read from our socket."""
@@ -216,6 +230,7 @@ class Relay:
                 self.answered = True
                 self.asking = False
                 self.moved += 1
+                self._streak = 0
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:
@@ -261,6 +276,7 @@ class Relay:
                 self.answered = True
                 self.asking = False
                 self.moved += 1
+                self._streak = 0
                 if sent < len(part):
                     self._queue[0] = part[sent:]
                 else:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from interceptor.tunnel.courtesy import BULK
 from interceptor.tunnel.mux import ENOUGH, MOST_PARTS
 from interceptor.tunnel.pace import START
 from interceptor.tunnel.relay import BURST, Relay
@@ -320,3 +321,49 @@ def test_ended_stream_waits_no_more(scene: Scene) -> None:
     scene.say()
     scene.bench.until(lambda: large.finished)
     assert not scene.agent.mux._paced
+
+
+# --- courtesy --------------------------------------------------------------------------------------------------
+
+
+def test_bulk_waits_for_others(scene: Scene) -> None:
+    """While somebody else asks and answers, it leaves the path alone after each message; nothing of it is lost."""
+    (bulk, large), (caller, small) = scene.stream(), scene.stream()
+    mux = scene.agent.mux
+    content = os.urandom(START)
+    rest = push(scene, bulk, memoryview(content)[: BULK + MAX_PAYLOAD])
+    assert not rest
+    assert not mux._polite
+    mux.pace.cost = 1.0  # the slowest path: the longest wait
+    caller.send(b"GET / HTTP/1.1\r\n\r\n")
+    scene.hear()
+    assert mux.courtesy.others_at > 0
+    mux.courtesy.others_at = float("inf")  # and they stay
+    rest = memoryview(content)[BULK + MAX_PAYLOAD :]
+    rest = rest[bulk.send(rest) :]
+    scene.bench.until(lambda: mux._polite == {large: None})
+    caller.send(b"GET / HTTP/1.1\r\n\r\n")
+    scene.hear()
+    mux.courtesy.others_at = float("-inf")  # gone
+    assert bytes(scene.heard[small.number]) == 2 * b"GET / HTTP/1.1\r\n\r\n"
+    while rest or len(scene.heard[large.number]) < len(content):
+        scene.say()
+        rest = push(scene, bulk, rest)
+        scene.hear()
+    assert bytes(scene.heard[large.number]) == content
+    assert not mux._polite
+
+
+def test_ended_bulk_waits_no_more(scene: Scene) -> None:
+    bulk, large = scene.stream()
+    mux = scene.agent.mux
+    mux.pace.cost = 1.0
+    mux.courtesy.others_at = float("inf")
+    assert not push(scene, bulk, memoryview(bytes(BULK + MAX_PAYLOAD)))
+    assert bulk.send(bytes(START))
+    scene.bench.until(lambda: large in mux._polite)
+    scene.peer.reset(large.number, Reason.CANCELLED)
+    scene.say()
+    scene.bench.until(lambda: large.finished)
+    assert not mux._polite
+    scene.bench.until(lambda: mux._next is None)

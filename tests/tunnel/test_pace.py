@@ -177,3 +177,13 @@ def test_best_is_of_recent_spans(steps: list[tuple[float, int]]) -> None:
         found = best.add(value, now)
         assert max(v for at, v in seen if at > now - 0.999) <= found
         assert found <= max(v for at, v in seen if at > now - 2.001)
+
+
+def test_lone_message_teaches_the_cost() -> None:
+    """What it took longer than an empty path is the time that it occupied it."""
+    pace = Pace(0.0)
+    pace.answered(pace.mark(0.0), 0.001)  # an empty path
+    for turn in range(1, 40):
+        pace.sent(CHUNK)
+        pace.answered(pace.mark(turn, CHUNK), turn + 0.001 + CHUNK * 1e-7)
+    assert pace.cost == pytest.approx(1e-7, rel=0.01)
