@@ -12,6 +12,7 @@ from typing import Any
 
 from interceptor.errors import InterceptorError, UsageError
 from interceptor.kube import ApiError, Cluster, NotFound
+from interceptor.kube.resources import SERVICE_PROFILES
 from interceptor.mesh.profile.apply import applied, difference, owners, removed
 from interceptor.mesh.profile.edit import Edit, Wanted, edit
 from interceptor.mesh.profile.read import InForce, read
@@ -127,6 +128,8 @@ async def look(cluster: Cluster, options: ProfileSetOptions) -> ProfilePlan:
         raise UsageError("nothing to set", hint="--timeout, --retries, --retry-on or --budget")
     found = await read(cluster, cluster.namespace, options.service, domain=options.domain)
     for resource, why in found.hidden.items():
+        if found.profile is not None and resource is not SERVICE_PROFILES:
+            continue  # disabled by it anyway
         raise InterceptorError(f"{resource.plural} can't be read: {why}", hint=_role_hint(found))
     change = edit(found, options.wanted)
     if change.before is not None:

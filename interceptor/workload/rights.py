@@ -137,11 +137,23 @@ def needed_for_log_level(kind: Kind, name: str = "", *, follow: bool = True, wat
     ]
 
 
+PROFILE_RESOURCES = (
+    resources.SERVICE_PROFILES,
+    resources.HTTP_ROUTES,
+    resources.GRPC_ROUTES,
+    resources.POLICY_HTTP_ROUTES,
+)
+
+
 def needed_for_profile(resource: Resource, name: str = "", *, guard: bool = True, made: bool = True) -> list[Right]:
     """Everything that one `profile set` calls on a ServiceProfile or a route; `made`: where it may have to make it."""
     lock = lease_name(resource.kind, name) if name else ""
     rights = [
-        *_all("list", resource),
+        # What else there is decides what is in force: a ServiceProfile disables the routes.
+        *(
+            Right("list", one, required=one in (resource, resources.SERVICE_PROFILES), use="what else is in force")
+            for one in PROFILE_RESOURCES
+        ),
         *_all("get patch watch", resource, name=name),
         *(_all("create", resource) + _all("delete", resource, name=name) if made else []),
         *_all("get", resources.SERVICES),
@@ -162,14 +174,6 @@ def needed_for_profile(resource: Resource, name: str = "", *, guard: bool = True
     rights += [Right("list", resources.PODS, required=False, use=use)]
     rights += [Right(verb, resources.PODS, "portforward", required=False, use=use) for verb in ("get", "create")]
     return rights
-
-
-PROFILE_RESOURCES = (
-    resources.SERVICE_PROFILES,
-    resources.HTTP_ROUTES,
-    resources.GRPC_ROUTES,
-    resources.POLICY_HTTP_ROUTES,
-)
 
 
 def reading(kinds: Iterable[Kind] = KINDS) -> list[Right]:
