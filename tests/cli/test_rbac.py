@@ -25,6 +25,16 @@ def test_one_workload_is_one_role() -> None:
     assert bindings[1]["subjects"][0]["namespace"] == "shop"
 
 
+def test_log_level_reads_logs() -> None:
+    def rules(*options: str) -> dict[str, list[str]]:
+        done = typed("rbac", "--for", "deploy/orders", "-n", "shop", "-o", "json", *options, environ=NOWHERE)
+        (role,) = json.loads(done.stdout)["items"]
+        return {",".join(rule["resources"]): rule["verbs"] for rule in role["rules"]}
+
+    assert "pods/log" not in rules()
+    assert rules("--log-level") == {**rules(), "pods/log": ["get"]}
+
+
 def test_namespace_has_a_reading_role_beside() -> None:
     done = typed("rbac", "-n", "shop", "-o", "json", environ=NOWHERE)
     items = json.loads(done.stdout)["items"]
@@ -43,3 +53,12 @@ def test_namespace_comes_from_the_kubeconfig() -> None:
     done = typed("rbac", environ=NOWHERE)
     assert done.returncode == 1
     assert "/nonexistent" in done.stderr
+
+
+def test_debug_needs_more() -> None:
+    words = ("rbac", "--for", "deploy/web", "-n", "shop", "-o", "json")
+    without, with_ = (
+        json.loads(typed(*words, *more, environ=NOWHERE).stdout)["items"][0]["rules"] for more in ((), ("--debug",))
+    )
+    added = {rule["resources"][0] for rule in with_} - {rule["resources"][0] for rule in without}
+    assert added == {"pods/attach", "pods/ephemeralcontainers"}
