@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 @asynccontextmanager
 async def staged(
-    tmp_path: Path, hub: Hub, state: dict[str, Any] | None = None, before: dict[str, object] | None = None
+    tmp_path: Path, hub: Hub, state: dict[str, Any] | None = None, before: Mapping[str, object] | None = None
 ) -> AsyncIterator[Served]:
     config = {
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -225,8 +225,8 @@ async def test_cluster_that_is_away(tmp_path: Path) -> None:
 async def test_session_that_ends(tmp_path: Path) -> None:
     async with staged(tmp_path, Hub()) as served:
         watching = served.watching
+        told: dict[str, int] = {}
         async with asyncio.timeout(10):
-            while watching.session is None:  # noqa: ASYNC110
+            while not watching.news(told).get("session", {}).get("running"):
                 await asyncio.sleep(0.01)
-    assert watching.session is None
-    assert watching.state == {}
+    assert (watching.session, watching.state) == (None, {})
