@@ -122,12 +122,21 @@ def _judge_rollout(workload: Object, findings: Findings) -> None:
         )
         return
     behind = status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0)
-    if behind or (progressing and progressing.get("reason") != "NewReplicaSetAvailable"):
+    if behind or _between_pods(workload) or (progressing and progressing.get("reason") != "NewReplicaSetAvailable"):
         findings.rolling = not findings.errors
         findings.notes.append(f"a rollout of {title} is under way; waiting for its end")
     elif status.get("availableReplicas", 0) < status.get("replicas", 0):
         count = f"{status.get('availableReplicas', 0)} of {status['replicas']}"
         findings.notes.append(f"only {count} pods of {title} are available")
+
+
+def _between_pods(workload: Object) -> bool:
+    """With `Recreate`, the old pods are ending and no new one is made yet. A Deployment then calls itself complete."""
+    if workload.get("kind", "Deployment") != "Deployment" or not replicas_of(workload):
+        return False
+    status = workload.get("status") or {}
+    refused = rollout_condition(workload, "ReplicaFailure").get("status") == "True"
+    return "observedGeneration" in status and not status.get("replicas") and not refused
 
 
 def _note_downtime(workload: Object, budgets: Sequence[Object], pods: Sequence[Object], findings: Findings) -> None:

@@ -64,6 +64,16 @@ def test_rollout_under_way() -> None:
         assert findings.rolling
 
 
+def test_moment_without_pods_is_a_rollout() -> None:
+    """`Recreate`: the old ones are ending; the Deployment's conditions still tell of the rollout before."""
+    workload = deployment()
+    for name in ("replicas", "updatedReplicas", "availableReplicas"):
+        workload["status"].pop(name, None)
+    assert judge(workload).rolling
+    workload["status"]["conditions"].append({"type": "ReplicaFailure", "status": "True"})
+    assert not judge(workload).rolling
+
+
 def test_broken_app_may_be_intercepted() -> None:
     findings = judge(deployment({"availableReplicas": 1}))
     assert (findings.errors, findings.rolling) == ([], False)
