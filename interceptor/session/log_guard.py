@@ -38,11 +38,6 @@ class Guard:
             )
         )
 
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._child.pid
-
     def dismiss(self) -> None:
         """Say goodbye, and see it end."""
         try:
@@ -50,6 +45,12 @@ class Guard:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+
+    def leave(self) -> None:
+        """Leave what could not be put back to it: to it this looks like a death."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        self._child.returncode = 0  # it outlives us on purpose: no reason to warn that nobody waited
 
 
 def main(name: str) -> int:

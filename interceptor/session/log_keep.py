@@ -12,7 +12,7 @@ from interceptor.mesh.loglevel import proxies, record
 from interceptor.mesh.loglevel.model import Back, Sidecar
 from interceptor.mesh.loglevel.proxies import Level
 from interceptor.mesh.loglevel.record import Change, Record
-from interceptor.session.log_guard import Guard
+from interceptor.session.log_guard import GIVE_UP, Guard
 from interceptor.session.options import Access
 from interceptor.session.undo import Undo
 from interceptor.workload.kinds import WorkloadRef
@@ -67,15 +67,18 @@ class Keep:
         if problems:
             count = f"{len(problems)} of {len(changes)}" if len(changes) > 1 else "the"
             levels = "levels" if len(changes) > 1 else "level"
+            again = f"interceptor log-level {self._ref.title} -n {self._ref.namespace}"
+            trying = f"a process beside goes on trying for {GIVE_UP / 60:.0f} min, later: " if self._guard else ""
             raise InterceptorError(
-                f"{count} {levels} could not be put back: {problems[0].message}",
-                hint=f"they are remembered here: interceptor log-level {self._ref.title} -n {self._ref.namespace}",
+                f"{count} {levels} could not be put back: {problems[0].message}", hint=f"{trying}{again}"
             )
 
     async def _forget(self) -> None:
         if self._record is not None:
             self._record.close(forget=not self._changes)
-        if self._guard is not None:
+        if self._guard is not None and self._changes:
+            self._guard.leave()
+        elif self._guard is not None:
             await asyncio.to_thread(self._guard.dismiss)
 
     def _before(self, level: Level) -> None:

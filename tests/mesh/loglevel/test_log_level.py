@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from interceptor.cli.log_lines import TextSink
 from interceptor.cli.report import open_teller
 from interceptor.errors import InterceptorError, UsageError
 from interceptor.kube import Cluster
@@ -18,6 +19,7 @@ from interceptor.mesh.loglevel.linkerd import LinkerdAdmin
 from interceptor.mesh.loglevel.model import Back, Sidecar
 from interceptor.mesh.loglevel.proxies import Level
 from interceptor.mesh.loglevel.record import Change, Record
+from interceptor.session.events import Event
 from interceptor.session.log_level import LogLevelOptions, log_level
 from interceptor.session.options import Access
 from interceptor.session.repair import repair_all
@@ -174,3 +176,40 @@ async def dead_run(cluster: Cluster, access: Access, linkerd: Sidecar) -> None:
     held.after(linkerd, await admin.set("trace"))
     held.close(forget=False)
     assert linkerd.given == GIVEN
+
+
+@pytest.mark.slow
+async def test_guard_goes_on_trying(
+    api: MeshApi, cluster: Cluster, access: Access, orders: str, linkerd: Sidecar
+) -> None:
+    """The proxy can't be reached at the end; once it can, the level goes back without us."""
+    port, told = api.proxy_port, Told()
+
+    async def cut() -> None:
+        await told.set.wait()
+        api.proxy_port = 0
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cut(), name="cut")
+        with pytest.raises(InterceptorError, match="the level could not be put back") as failed:
+            await log_level(LogLevelOptions(orders, "trace", 1, access=access), told)
+    assert "goes on trying for 30 min" in failed.value.hint
+    api.proxy_port = port
+    async with asyncio.timeout(40):
+        while record.all_left():  # noqa: ASYNC110  (another process works on it)
+            await asyncio.sleep(0.1)
+    assert await LinkerdAdmin(cluster, linkerd).read() == FIRST
+
+
+async def test_table_shows_both(access: Access, orders: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options, events = LogLevelOptions(orders, "debug", 0.1, access=access), list[Event]()
+    async with TextSink(options, events.append) as sink:
+        assert await log_level(options, sink) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["POD", "PROXY", "BEFORE", "NOW"],
+        ["orders-1", "Linkerd", "hickory=error,linkerd=info,warn", "debug"],
+    ]
+    assert [event.text for event in events] == [
+        "the levels are put back in 0.1 s, or at Ctrl-C",
+        "the log level of pod orders-1 is as it was",
+    ]
