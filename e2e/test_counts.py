@@ -1,7 +1,8 @@
 """HTTP/1.1, HTTP/2 and gRPC mixed through one intercept: the generator, tap and routes count the same, and time the same.
 
-E2E_LONG=1 sends 100,000 requests as fast as they go, instead of a few thousand at a pace at which a request's time is its
-server's: what the generator sees has the way through the tunnel in it, and everybody's wait for the processor.
+E2E_LONG=1 sends 100,000 requests as fast as they go, instead of a few thousand at a pace at which a request's time is mostly
+its server's. What the generator sees has the way through the tunnel in it, and everybody's wait for a processor: how much
+that is depends on the machine, so it is told and not judged.
 """
 
 import json
@@ -126,6 +127,5 @@ def test_everybody_counts_the_same(scene: Scene) -> None:
             if not is_close(shown, exact):
                 apart.append(f"{name} p{share}: routes {shown:.1f}, tap {exact:.1f} ms")
             scene.measured(f"{name} p{share}: routes {shown:.1f}, tap {exact:.1f}, generator {seen:.1f} ms")
-            if share == 50 and not LONG:  # what is in between is small, then; a busy machine may double it
-                assert exact - 1.0 <= seen <= 1.1 * exact + 20.0, name
+            assert seen >= exact - 1.0, name  # it has the way there and back in it
     assert not apart, apart
