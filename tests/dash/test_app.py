@@ -227,6 +227,6 @@ async def test_session_that_ends(tmp_path: Path) -> None:
         watching = served.watching
         told: dict[str, int] = {}
         async with asyncio.timeout(10):
-            while not watching.news(told).get("session", {}).get("running"):
+            while not watching.news(told).get("session", {}).get("running"):  # noqa: ASYNC110  pages poll it too
                 await asyncio.sleep(0.01)
     assert (watching.session, watching.state) == (None, {})
