@@ -178,7 +178,7 @@ def test_route_is_changed_and_taken_back(books: Scene) -> None:
 
     running = change(scene, "books-flaky", "--retries", "3", "--retry-on", "5xx")
     running.wait_line(lambda line: '"proof": "proven"' in line.text, 60, "proof")
-    assert [ask(scene, "/flaky")[0] for _ in range(4)] == [200] * 4
+    assert [ask(scene, "/flaky")[0] for _ in range(3)] == [200] * 3
     running.send(signal.SIGKILL)
     began = time.monotonic()
     expect_gone(scene, "books-flaky", flaky, HEALED_WITHIN)
@@ -201,7 +201,6 @@ def test_route_is_changed_and_taken_back(books: Scene) -> None:
     before = content(scene, "books-others")
     for words, told in (
         (("books-others",), "spec.rules of httproute/books-others belongs to field manager robot"),
-        (("GET /slwo",), "has no route 'GET /slwo'"),
         (("books-slow", "--as", "nobody"), "no right to"),
     ):
         refused = scene.run("profile", "set", "svc/books", "--timeout", "1s", "-n", scene.namespace, "--route", *words)
