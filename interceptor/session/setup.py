@@ -129,8 +129,10 @@ def _make(session: str) -> Made:
 
 
 async def bind(cluster: Cluster, names: SessionNames, owner: Object, role: Object) -> None:
-    """Create a session's Role and bind it. The API server must know the Role before a user without the right `bind` may bind it,
-    and learns of new Roles from a cache of its own: until then it answers that there is none.
+    """Create a session's Role and bind it.
+
+    The API server must know the Role before a user without the right `bind` may bind it, and learns of new Roles from a
+    cache of its own: until then it answers that there is none.
     """
     await cluster.create(ROLES, names.namespace, role)
     deadline = asyncio.get_running_loop().time() + ROLE_KNOWN_WITHIN
