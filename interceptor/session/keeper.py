@@ -34,6 +34,7 @@ class Stage(Enum):
 
     ALONE = (10, 1.0)  # nothing is changed: its objects hinder nobody but for the lock
     BESIDE = (30, 5.0)  # a pod of our own runs, and nobody else needs it
+    DEBUGGED = (30, 2.0)  # the same, and `restore` tells by a push whether its client lives: there is no Lease
     SWAPPING = (20, 1.0)  # the one request that swaps is under way
     SWAPPED = (
         300,

@@ -59,10 +59,10 @@ async def session_object(
         keeper = Keeper(cluster, names, teller, services.end)
         undo.add("the session object", remove)
         try:
-            body = objects.job(names, Stage.BESIDE.ahead)
+            body = objects.job(names, Stage.DEBUGGED.ahead)
             body["metadata"]["annotations"] |= {HOLDER_ANNOTATION: holder(), WORKLOAD_ANNOTATION: title}
             job = await cluster.create(JOBS, names.namespace, body)
-            keeper.enter(Stage.BESIDE)
+            keeper.enter(Stage.DEBUGGED)
             services.start("push the deadline", keeper.push_deadline())
             async with asyncio.TaskGroup() as inner:
                 over = inner.create_task(services.raise_when_over(), name="end of the session")

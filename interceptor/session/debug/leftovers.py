@@ -28,7 +28,7 @@ from interceptor.workload.names import object_name
 Object = dict[str, Any]
 
 _KINDS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET)  # those that `--inject` takes
-_LISTEN = Stage.BESIDE.every + 1.5  # seconds in which a living client pushes its session object's deadline
+_LISTEN = Stage.DEBUGGED.every + 1.5  # seconds in which a living client pushes its session object's deadline
 
 
 @dataclass(slots=True)
