@@ -8,7 +8,9 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +152,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--output", type=Path, default=HERE / "results-outbound.md")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # whoever stops us: nothing is left
     samples = Samples()
     starts(samples)
     with Place() as place:
