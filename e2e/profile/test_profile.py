@@ -38,8 +38,7 @@ print(json.dumps([status, time.monotonic() - began]))
 def books(scene: Scene) -> Iterator[Scene]:
     """A service, a caller with an Envoy, and its routes as HTTPRoutes."""
     envoy = pytest.importorskip("envoy")
-    there = {item["metadata"]["name"] for item in scene.kubectl.items("crds")}
-    made = [] if KIND in there else [crd(KIND, "v1")]
+    made = [] if is_there(scene) else [crd(KIND, "v1")]
     with tempfile.TemporaryDirectory(prefix="e2e-envoy-") as name:
         folder = Path(name)
         for file in ("Dockerfile", "books.py", "caller.py", "control.py", "bootstrap.json"):
@@ -65,6 +64,17 @@ def books(scene: Scene) -> Iterator[Scene]:
     finally:
         if made:
             scene.kubectl("delete", "crd", KIND, "--wait=false", check=False)
+
+
+def is_there(scene: Scene, within: float = 60) -> bool:
+    """Whether the cluster has the kind; one that is being deleted, by the tests before us, is waited for."""
+    deadline = time.monotonic() + within
+    while True:
+        found = [item["metadata"] for item in scene.kubectl.items("crds") if item["metadata"]["name"] == KIND]
+        if not found or "deletionTimestamp" not in found[0]:
+            return bool(found)
+        assert time.monotonic() < deadline, f"{KIND} is being deleted, and stays"
+        time.sleep(0.5)
 
 
 def _rights(namespace: str) -> list[dict[str, Any]]:
