@@ -30,7 +30,7 @@ async def heal_one(cluster: Cluster, path: Path, left: Left) -> list[str]:
 
     problems = await proxies.undo(cluster, list(left.changes.values()), back)
     if not problems:
-        record.forget(path)
+        record.discard(path)
     told = [f"a former run left a log level raised and it is not back yet: {problem}" for problem in problems]
     if done:
         names = ", ".join(sorted(done)[:5]) + (f" and {len(done) - 5} more" if len(done) > 5 else "")

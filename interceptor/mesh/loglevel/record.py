@@ -57,8 +57,10 @@ class Record:
         """Make one. Raises InterceptorError where this machine keeps no files for us."""
         path = folder() / f"{secrets.token_hex(6)}.jsonl"
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                descriptor = _create(path.with_suffix(".new"))
+            except FileNotFoundError:  # another run has just removed the folder with its own last file
+                descriptor = _create(path.with_suffix(".new"))
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InterceptorError(
@@ -67,6 +69,7 @@ class Record:
             ) from error
         record = cls(path, descriptor)
         record._line({"access": access, "server": server, "workload": workload, "namespace": namespace})
+        path.with_suffix(".new").rename(path)  # whoever finds it finds it locked, and not empty
         return record
 
     def before(self, sidecar: Sidecar, level: str) -> None:
@@ -84,12 +87,17 @@ class Record:
     def close(self, *, forget: bool) -> None:
         """End; keep the file for a later try unless everything is back."""
         if forget:
-            self.path.unlink(missing_ok=True)
+            discard(self.path)
         os.close(self._descriptor)
 
     def _line(self, content: dict[str, Any]) -> None:
         os.write(self._descriptor, json.dumps(content).encode() + b"\n")
         os.fsync(self._descriptor)
+
+
+def _create(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def folder() -> Path:
@@ -125,15 +133,18 @@ def claim(path: Path) -> Iterator[Left | None]:
             return
         left = read(path)
         if left is None:  # whoever had the lock before us has removed it, or died before its first line was whole
-            forget(path)
+            discard(path)
         yield left
     finally:
         os.close(descriptor)
 
 
-def forget(path: Path) -> None:
-    """Nothing is left of this run."""
+def discard(path: Path) -> None:
+    """Nothing is left of this run: its file, and the folders where that was the last."""
     path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
 
 
 def all_left() -> list[Path]:

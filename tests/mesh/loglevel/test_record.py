@@ -42,6 +42,7 @@ def test_lines_tell_what_is_left() -> None:
     assert {key: (change.before, change.ours) for key, change in left.changes.items()} == {ONE.key: ("warn", "debug")}
     held.close(forget=True)
     assert record.all_left() == []
+    assert not record.folder().parent.exists()
 
 
 def test_first_level_counts() -> None:
@@ -68,7 +69,7 @@ def test_death_frees_the_record() -> None:
         assert list(left.changes) == [ONE.key]
         with record.claim(path) as again:
             assert again is None
-    record.forget(path)
+    record.discard(path)
     with record.claim(path) as left:
         assert left is None
 
