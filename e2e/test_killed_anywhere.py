@@ -23,7 +23,7 @@ from e2e.intercept import Intercept
 from e2e.kubectl import Kubectl
 from e2e.scene import LONG, PATIENCE, Scene
 
-AT_ONCE = 5
+AT_ONCE = 6
 # The template, as promised: a second until an agent sees the end, 3 s for the client to come back; or what an agent takes
 # to start, and 2 s of a Lease that does not move. Several of everything at once on two processors may take longer: who was
 # late dies once more, alone.
