@@ -253,6 +253,15 @@ def injector(scene: Scene, tools: str) -> None:
     scene.kubectl.apply({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
                          "metadata": {"name": name}, "webhooks": [webhook]})  # fmt: skip
     scene.stack.callback(scene.kubectl, "delete", "mutatingwebhookconfiguration", name, "--ignore-not-found")
+    probe = manifests.pod("probe", scene.image, "true")
+    probe["metadata"]["annotations"] = {ENABLE: "true"}
+    deadline = time.monotonic() + 30
+    while True:  # the API server learns of a webhook a moment later
+        made = scene.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(probe))
+        if len(json.loads(made)["spec"]["containers"]) == 2:
+            return
+        assert time.monotonic() < deadline, "the injector is not asked"
+        time.sleep(0.3)
 
 
 def test_linkerds_sidecar_is_undone(scene: Scene, tools: str) -> None:
