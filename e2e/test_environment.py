@@ -1,7 +1,9 @@
 """Scenario 13: the command gets the container's environment byte for byte, however it got there."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 from e2e import manifests
 from e2e.kubectl import Object
@@ -49,6 +51,16 @@ def compare(pod: dict[str, str], seen: dict[str, str]) -> None:
     assert {name: seen.get(name) for name in pod} == pod
 
 
+def source(file: Path) -> dict[str, str]:
+    """What a shell makes of a file."""
+    sourced = subprocess.run(
+        ["sh", "-c", 'set -a; . "$0"; exec "$1" -c "$2"', str(file), sys.executable, SHOW],
+        env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found: dict[str, str] = json.loads(sourced.stdout.removeprefix("ENV "))
+    return found
+
+
 def test_command_gets_environment(scene: Scene) -> None:
     deploy(scene)
     wanted = in_pod(scene)
@@ -76,10 +88,22 @@ def test_environment_file_is_equal(scene: Scene) -> None:
             intercept.stop()
     assert file.stat().st_mode & 0o077 == 0  # it holds secrets
     compare(dict(wanted), json.loads(data.read_text()))
-    import subprocess
+    compare(dict(wanted), source(shell))
 
-    sourced = subprocess.run(
-        ["sh", "-c", 'set -a; . "$0"; exec "$1" -c "$2"', str(shell), sys.executable, SHOW],
-        env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    compare(dict(wanted), json.loads(sourced.stdout.removeprefix("ENV ")))
+    def printed(form: str) -> str:
+        """What `interceptor env` says, with nothing intercepted and without one variable."""
+        words = ("env", "deploy/echo", "-n", scene.namespace, "-o", form, "--env-exclude", "LAT*")
+        ran = scene.run(*words)
+        assert ran.wait(40) == 0, ran.transcript()
+        return ran.text("stdout")
+
+    del wanted["LATER"]
+    data.write_text(printed("json"))
+    shell.write_text(printed("shell") + "\n")
+    seen = json.loads(data.read_text())
+    assert "LATER" not in seen
+    compare(dict(wanted), seen)
+    compare(dict(wanted), source(shell))
+    lines = dict(line.split("=", 1) for line in printed("docker").splitlines())
+    # One variable a line, as it is: docker knows no quoting.
+    compare({name: value for name, value in wanted.items() if "\n" not in value}, lines)
