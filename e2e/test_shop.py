@@ -106,6 +106,14 @@ def culprits(rows: dict[str, Object]) -> tuple[set[str], set[str]]:
     return failing, slow
 
 
+def settled(scene: Scene, app: str) -> None:
+    """Only the new pod is left: an app that stops at once cuts who still comes to the old one."""
+    deadline = time.monotonic() + SEEN_WITHIN
+    while len(scene.kubectl.items("pods", "-l", f"app={app}")) > 1:
+        assert time.monotonic() < deadline, f"several pods of {app}"
+        time.sleep(0.3)
+
+
 def shopped(scene: Scene) -> Object:
     """The crowd comes and goes; what it saw."""
     seen = scene.ask("shop", "crowd", "web", ROUNDS, timeout=60)
@@ -125,6 +133,7 @@ def test_the_culprit_is_named(scene: Scene) -> None:
     with scene.unchanged():
         web = scene.started("deploy/web", "--", *here, "web", "8080", within=90)
         tap = scene.run("tap", "deploy/web", "--status", "5xx", "-n", scene.namespace, "-o", "json")
+        settled(scene, "web")
         scene.expect("http://web/ready", "200", within=30)
         seen = shopped(scene)
         assert seen["checkout"] == {"200": ROUNDS * 0.7, "503": ROUNDS * 0.3}
@@ -143,6 +152,7 @@ def test_the_culprit_is_named(scene: Scene) -> None:
         # The fix on this machine, beside what the cluster had before.
         server = scene.stack.enter_context(LocalServer("shop", "orders", str(free_port()), "fixed", "here"))
         fix = scene.started("deploy/orders", "-c", "app", "--port", f"{server.port}:8081", within=90)
+        settled(scene, "orders")
         assert shopped(scene)["checkout"] == {"200": ROUNDS}
         compare(scene)
         fix.stop()
