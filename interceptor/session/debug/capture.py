@@ -176,7 +176,7 @@ async def _follow(dump: _Dump, sink: Sink, command: Sequence[str]) -> None:
         if code == 127 or "not found" in dump.last_words:
             dump.error = dump.place.lacks("tcpdump", ExecFailed("executable file not found"))
         elif code:
-            dump.error = _why(dump)
+            dump.error = _why(dump, filtered=command[-1] != "-")
     except NotPcap as error:
         dump.error = InterceptorError(f"tcpdump in pod {dump.place.pod} writes no packets: {error}")
     except ExecFailed as error:
@@ -189,13 +189,13 @@ async def _follow(dump: _Dump, sink: Sink, command: Sequence[str]) -> None:
         dump.listening.set()
 
 
-def _why(dump: _Dump) -> InterceptorError:
+def _why(dump: _Dump, *, filtered: bool) -> InterceptorError:
     words = dump.last_words or "no reason given"
     hint = ""
-    if "filter" in words or "syntax error" in words:
-        hint = "a filter is written as in `tcp port 8080 and host 10.0.0.7`: see man pcap-filter"
-    elif "permission" in words.lower() or "not permitted" in words.lower():
+    if "permission" in words.lower() or "not permitted" in words.lower():
         hint = "capturing needs NET_RAW: --profile netadmin, in a namespace that allows it"
+    elif filtered:  # tcpdump has many words for what is wrong with one
+        hint = "a filter is written as in `tcp port 8080 and host 10.0.0.7`: see man pcap-filter"
     return InterceptorError(f"can't capture in pod {dump.place.pod}: {words}", hint=hint)
 
 
