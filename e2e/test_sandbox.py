@@ -62,15 +62,16 @@ def asked(name, kind, tcp):
 def connected(host, port, seconds=10):
     with socket.create_connection((host, port), seconds) as sock:
         return [sock.getpeername()[0], sock.getsockname()[0], sock.recv(100).decode()]
-def refused(host, port):
+def refused(host, port, seconds=30):
     codes = []
     with socket.socket() as sock:
-        sock.settimeout(30)
+        sock.settimeout(seconds)
         codes.append(sock.connect_ex((host, port)))
     with socket.socket() as sock:
         sock.setblocking(False)
         sock.connect_ex((host, port))
-        codes.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if select.select([], [sock], [], 3)[1] else -1)
+        told = select.select([], [sock], [], seconds)[1]
+        codes.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if told else -1)
     return [errno.errorcode.get(one, one) for one in codes]
 def sent(host, size):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -98,7 +99,7 @@ report = {
     "errors": {
         "closed port": refused(peer, 7001), "no such host": refused("10.244.77.7", 7000),
         "own, closed": refused("127.0.0.1", 7001),
-        "no answer": refused("peer", 7001), "IPv6": tried(socket.create_connection, ("2001:db8::1", 80), 3)},
+        "no answer": refused("peer", 7001, 3), "IPv6": tried(socket.create_connection, ("2001:db8::1", 80), 3)},
     "datagrams": {f"{host} {size}": tried(sent, host, size)
                   for host in ("peer", "alone") for size in (0, 1, 1400, 8000, 25000)},
     "closed datagrams": tried(told, peer),
