@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
+import sys
 
 import aiohttp
 import pytest
@@ -13,9 +15,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from interceptor.errors import InterceptorError
+from interceptor.session.options import HomeOptions, RunOptions
+from interceptor.session.run import run
 from interceptor.web.loopback import reserve
 from tests.session.http import caller, http_process
-from tests.session.scene import Scene
+from tests.session.scene import Recorder, Scene
 
 ACCEPTED = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TYPES = {ACCEPTED: "application/openmetrics-text", "text/plain;version=0.0.4": "text/plain"}
@@ -77,6 +81,44 @@ async def test_session_is_measured(orders: Scene) -> None:
         await running.stop()
     with pytest.raises(aiohttp.ClientConnectionError):
         await scrape(address, ACCEPTED)
+
+
+ASKS = """
+import http.client, os, sys, time, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ["http_proxy"])
+connection = http.client.HTTPConnection(proxy.hostname, proxy.port)
+connection.request("GET", f"http://127.0.0.1:{sys.argv[1]}/books/7")
+assert connection.getresponse().read()
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+async def test_run_is_measured(orders: Scene) -> None:
+    heard = Recorder()
+    async with http_process() as port, asyncio.TaskGroup() as group:
+        options = RunOptions(
+            f"deploy/{orders.name}",
+            (sys.executable, "-c", ASKS, str(port)),
+            metrics=0,
+            home=HomeOptions(mode="proxy"),
+            access=orders.options().access,
+        )
+        running = group.create_task(run(options, heard), name="the run")
+
+        names = ("direction", "service", "route", "status")
+
+        async def counted() -> dict[str, float]:
+            assert not running.done(), heard.events
+            note = heard.find("note", "metrics are at")
+            found = await families(str(note.details["metrics"])) if note is not None else {}
+            samples = found["interceptor_requests"].samples if found else []
+            return {" ".join(sample.labels[name] for name in names): sample.value for sample in samples}
+
+        found = await orders.api.eventually(counted, bool)
+        assert found == {f"outbound 127.0.0.1:{port} GET /books/{{id}} 200": 1}
+        running.cancel()
+    await orders.expect_as_before()
 
 
 async def test_taken_port_changes_nothing(orders: Scene) -> None:
