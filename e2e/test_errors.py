@@ -161,13 +161,3 @@ def test_container_without_python(scene: Scene) -> None:
     scene.deploy(manifests.deployment(bare), manifests.service())
     with scene.unchanged():
         assert "--agent-image" in refused(scene, "deploy/echo", "--agent-image", "own")
-
-
-def test_unsupported_kind(scene: Scene) -> None:
-    scene.kubectl.apply({
-        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "each"},
-        "spec": {"selector": {"matchLabels": {"app": "each"}}, "template": {
-            "metadata": {"labels": {"app": "each"}}, "spec": {"containers": [scene.container()]}}},
-    })  # fmt: skip
-    with scene.unchanged():
-        refused(scene, "ds/each")
