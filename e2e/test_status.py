@@ -61,7 +61,7 @@ def test_live_intercept_is_seen_from_outside(scene: Scene) -> None:
         assert "no pod runs the agent" in failing(scene, "pod").text
         scene.kubectl("scale", "deployment/echo", "--replicas=1")
         intercept.stop()
-    assert asked(scene, "list") == (0, {"intercepts": [], "unknown": []})
+    assert asked(scene, "list") == (0, {"intercepts": [], "debugged": [], "unknown": []})
     assert asked(scene, "status")[0] == 0
     none = scene.run("status", "deploy/echo", "-n", scene.namespace)
     assert none.wait(60) == 1
