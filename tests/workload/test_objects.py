@@ -105,5 +105,5 @@ def test_config_as_the_agent_reads_it() -> None:
         "lease": "/apis/coordination.k8s.io/v1/namespaces/shop/leases/interceptor-deployment-orders",
         "pods": "/api/v1/namespaces/shop/pods?labelSelector=app%3Dorders",
         "owner": "/apis/batch/v1/namespaces/shop/jobs/interceptor-orders-x7f2q",
-        "alone": 0.0, "app": None,
+        "alone": 0.0, "policy": False, "app": None,
     }  # fmt: skip
