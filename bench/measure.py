@@ -106,6 +106,9 @@ def idle(place: Place, intercept: Intercept, samples: Samples) -> None:
             samples.add(f"client KB {count}", (memory(intercept.pid)[0] - client) / count)
             samples.add(f"agent KB {count}", (place.agent_memory()[0] - agent) / count)
             samples.add("held", count)
+    # Once so many were there, the interpreter keeps their memory for the next ones.
+    samples.add("client MB held", memory(intercept.pid)[1] / 1024)
+    samples.add("agent MB held", place.agent_memory()[1] / 1024)
 
 
 def soak(place: Place, intercept: Intercept, seconds: float, samples: Samples) -> None:
@@ -155,6 +158,9 @@ def all_figures(place: Place, rounds: int, seconds: float, soak_seconds: float) 
     connections(place, samples)
     place.say("idle connections")
     idle(place, trial, samples)
+    trial.stop()
+    place.kubectl.rolled_out("deployment/target")
+    trial = place.intercept()
     place.say(f"soak, {soak_seconds:g} s")
     soak(place, trial, soak_seconds, samples)
     trial.stop()

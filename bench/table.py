@@ -51,7 +51,13 @@ def rows(s: Samples) -> list[Row]:
     table.append(Row("idle connections held", f"{held:.0f}", "", "", f"{HELD:,}", held >= HELD))
     for end, most in (("agent", 30), ("client", 70)):
         table += [
-            limit(f"{end} memory (RSS), most in the soak", s[f"{end} MB"], most, " MB"),
+            limit(
+                f"{end} memory (RSS), most in the soak",
+                s[f"{end} MB"],
+                most,
+                " MB",
+                f"{s[f'{end} MB held']:.1f} MB in another session that had held {held:,.0f}",
+            ),
             limit(f"{end} growth in the soak", s[f"{end} growth"], 2, " MB"),
         ]
     over = s["ready s"] - s["rollout s"]
@@ -95,8 +101,8 @@ def at_most(figure: str, ours: float, other: float, name: str, most: float, unit
     )
 
 
-def limit(figure: str, value: float, most: float, unit: str) -> Row:
-    return Row(figure, f"{value:.1f}{unit}", "", "", f"<= {most:g}{unit}", value <= most)
+def limit(figure: str, value: float, most: float, unit: str, other: str = "") -> Row:
+    return Row(figure, f"{value:.1f}{unit}", other, "", f"<= {most:g}{unit}", value <= most)
 
 
 def markdown(table: list[Row], about: str, title: str = "Speed") -> str:

@@ -11,10 +11,7 @@ import asyncio
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
-from interceptor.mesh.sources import prometheus
 from interceptor.mesh.sources.model import INBOUND, NoFigures, Query, Table
-from interceptor.mesh.sources.proxies import Proxies, proxy_in
-from interceptor.mesh.sources.saved import table_to_json
 from interceptor.session.pods import Pods
 from interceptor.workload.kinds import WorkloadRef
 
@@ -44,12 +41,18 @@ async def take(cluster: Cluster, ref: WorkloadRef, pods: Pods, before: Before) -
     except TimeoutError:
         before[MISSING] = f"nobody answered within {WITHIN:.0f} s"
     else:
+        from interceptor.mesh.sources.saved import table_to_json  # noqa: PLC0415  see _tables
+
         before.clear()
         before.update({query.direction: table_to_json(table) for query, table in tables})
 
 
 async def _tables(cluster: Cluster, ref: WorkloadRef, pods: Pods) -> list[tuple[Query, Table]]:
     """For both directions. Raises NoFigures."""
+    # Imported while the session waits for its objects, not before it begins.
+    from interceptor.mesh.sources import prometheus  # noqa: PLC0415
+    from interceptor.mesh.sources.proxies import Proxies, proxy_in  # noqa: PLC0415
+
     queries = [
         Query(ref.namespace, ref.kind.resource.kind, ref.name, WINDOW, outward=outward) for outward in (False, True)
     ]

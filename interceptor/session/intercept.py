@@ -12,7 +12,7 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
@@ -35,7 +35,6 @@ from interceptor.session.plan import Plan, describe, details_of, dry_run, look
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
 from interceptor.session.serving import ROLLOUT_TIME, Serving
-from interceptor.session.takeover import Confirm, take_over
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo
 from interceptor.tunnel.aio import AsyncioPoller
@@ -43,6 +42,9 @@ from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import apply_swap
 from interceptor.workload.lease import HeldLease
 from interceptor.workload.rollout import wait_rolled_out
+
+if TYPE_CHECKING:
+    from interceptor.session.takeover import Confirm
 
 
 async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm | None = None) -> int:
@@ -55,6 +57,9 @@ async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm 
     began = time.monotonic()
     async with client as cluster:
         if options.take_over and not options.dry_run:
+            # With all that `restore` knows, which most never need.
+            from interceptor.session.takeover import take_over  # noqa: PLC0415
+
             await take_over(cluster, options.target, options.take_over, teller, confirm)
         with teller.busy(f"looking at {options.target}"):
             plan = await look(cluster, options)

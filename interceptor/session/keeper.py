@@ -36,10 +36,7 @@ class Stage(Enum):
     BESIDE = (30, 5.0)  # a pod of our own runs, and nobody else needs it
     DEBUGGED = (30, 2.0)  # the same, and `restore` tells by a push whether its client lives: there is no Lease
     SWAPPING = (20, 1.0)  # the one request that swaps is under way
-    SWAPPED = (
-        300,
-        5.0,
-    )  # no agent has been seen yet: from the swap to its first look it may take so long (an image is pulled)
+    SWAPPED = (300, 5.0)  # no agent has been seen yet: its image may have to be pulled first
     HELD = (3600, 30.0)  # an outage of the API server must never cost the agents their rights
     # A bare pod is deleted, and the session alone knows how to make it again. Or no agent may restore, and new pods of the
     # swapped template need the session's files until somebody does.
