@@ -106,21 +106,19 @@ class Guard:
         if self._watchdog.watching and not self._looking:
             self._looking = True
             lost, self._just_lost = self._just_lost, False
-            self._workers.run(functools.partial(self._read, lost), self._looked)
+            self._workers.run(functools.partial(self._read, lost), functools.partial(self._looked, lost))
 
     def _read(self, just_lost: bool) -> Look:
         try:
-            if just_lost and not self._swapped():
-                # The client had taken the swap back when it died: nothing to wait for, but its objects are left. Or it
-                # lives and is about to delete them itself: then it finds them gone.
-                return Look(Outcome.RESTORED)
+            if just_lost and (back := self._taken_back()) is not None:
+                return back
             lease, age = self._api.get_aged(self._config.lease)
             spec = lease.get("spec") or {}
             holder = str(spec.get("holderIdentity", ""))
             if not holder.endswith("/" + self._config.session):
                 # Somebody takes the workload over: they restore it first. Should they die before they have, we do.
                 say("another session holds the workload")
-                if not self._swapped():
+                if self._swapped() is None:
                     return Look(Outcome.RESTORED)
         except ApiError as error:
             if error.status == 404:
@@ -133,7 +131,7 @@ class Guard:
         lasts = float(spec.get("leaseDurationSeconds") or self._config.silent_after)
         return Look(Outcome.HELD, f"{holder} {spec.get('renewTime')}", lasts, age)
 
-    def _looked(self, look: Look | None, error: Exception | None) -> None:
+    def _looked(self, just_lost: bool, look: Look | None, error: Exception | None) -> None:
         self._looking = False
         if error is not None:
             raise error
@@ -145,6 +143,7 @@ class Guard:
         elif look.outcome is Outcome.ENDED:
             self._restore(look.text)
         elif look.outcome is Outcome.UNSEEN:
+            self._just_lost = self._just_lost or just_lost
             self._watchdog.unseen()
             self._look_later(self._watchdog.pause)
         elif self._watchdog.seen(look.text, look.lasts, self._poller.now(), look.age):
@@ -160,17 +159,35 @@ class Guard:
         self._looking = True
         self._workers.run(self._undo, self._undone)
 
-    def _swapped(self) -> bool:
-        """Whether the workload carries this session's swap."""
+    def _taken_back(self) -> Look | None:
+        """Whether the client had taken the swap back when its tunnel ended: then there is nothing to wait for.
+
+        All of it: only its objects are left. Or all but the record, between its two writes: the restored pods come up by
+        now and end this one, so whoever waited for the Lease would be gone before it is silent. A client that lives does
+        the same, and finds done what was done here.
+        """
+        from interceptor.swap import taken_back  # noqa: PLC0415  see `_undo`
+        from interceptor.swap.pod import carried  # noqa: PLC0415
+
+        found = self._swapped()
+        if found is None:
+            return Look(Outcome.RESTORED)
+        if carried(found) is None and taken_back(found):
+            return Look(Outcome.ENDED, f"{self._config.holder} ended while taking the swap back")
+        return None
+
+    def _swapped(self) -> dict[str, Any] | None:
+        """The workload if it carries this session's swap."""
         from interceptor.swap import record_of  # noqa: PLC0415  see `_undo`
 
         try:
-            record = record_of(self._api.get(self._config.workload))
+            found = self._api.get(self._config.workload)
         except ApiError as error:
             if error.status == 404:
-                return False
+                return None
             raise
-        return record is not None and record.session == self._config.session
+        record = record_of(found)
+        return found if record is not None and record.session == self._config.session else None
 
     def _undo(self) -> None:
         """Restore the workload; OSError and ApiError mean: try again."""

@@ -25,8 +25,7 @@ from e2e.scene import LONG, PATIENCE, Scene
 
 AT_ONCE = 6
 # The template, as promised: a second until an agent sees the end, 3 s for the client to come back; or what an agent takes
-# to start, and 2 s of a Lease that does not move. Several of everything at once on two processors may take longer: who was
-# late dies once more, alone.
+# to start, and 2 s of a Lease that does not move. Several at once on two processors may take longer: see `again`.
 TEMPLATE_WITHIN = 5.0
 # The rest: at once by the agents; by the session object's deadline (10 s, and 20 s around the swap) where there are none.
 CLEAN_WITHIN = 35.0
@@ -159,6 +158,15 @@ def die(corner: Corner, shot: Shot) -> Outcome:
     return outcome
 
 
+def again(corner: Corner, outcome: Outcome) -> Outcome:
+    """Who was late dies once more, with nothing beside it; up to three times, for the machine may be another's too."""
+    for _ in range(3):
+        if outcome.trouble == LATE:
+            outcome = die(corner, outcome.shot)
+            print(f"once more: {outcome}")
+    return outcome
+
+
 @contextmanager
 def corners(scene: Scene, count: int, port: int) -> Iterator[list[Corner]]:
     with ExitStack() as stack:
@@ -198,7 +206,7 @@ def test_killed_at_each_request(scene: Scene) -> None:
 
         with ThreadPoolExecutor(AT_ONCE, "death") as pool:
             outcomes = list(pool.map(one, chosen))
-        outcomes = [die(free[0], outcome.shot) if outcome.trouble == LATE else outcome for outcome in outcomes]
+        outcomes = [again(free[0], outcome) for outcome in outcomes]
     for outcome in outcomes:
         scene.measured(str(outcome))
     assert not [str(outcome) for outcome in outcomes if outcome.trouble]

@@ -8,7 +8,7 @@ from interceptor.swap.patch import json_patch, precondition
 from interceptor.swap.plan import SwapPlan
 from interceptor.swap.record import SESSION_ANNOTATION, SWAP_ANNOTATION, Record, record_of
 from interceptor.swap.template import AlreadySwapped, swap
-from interceptor.swap.undo import Restored, disturbed, first_write, restore, settled, with_record_of
+from interceptor.swap.undo import Restored, disturbed, first_write, restore, settled, taken_back, with_record_of
 
 __all__ = [
     "SESSION_ANNOTATION",
@@ -25,5 +25,6 @@ __all__ = [
     "restore",
     "settled",
     "swap",
+    "taken_back",
     "with_record_of",
 ]

@@ -64,6 +64,11 @@ def first_write(workload: dict[str, Any], session: str | None = None) -> dict[st
     return None if same(first, workload) else first
 
 
+def taken_back(workload: dict[str, Any]) -> bool:
+    """Whether of a swap only its record is left: who took it back has made the first of the two writes, and no more."""
+    return record_of(workload) is not None and same(restore(workload).workload.get("spec"), workload.get("spec"))
+
+
 def disturbed(workload: dict[str, Any], record: Record) -> list[Path]:
     """The places that no longer hold what the swap wrote: the agents can't count on them any more."""
     return [

@@ -225,6 +225,26 @@ async def test_half_ended_session_is_finished(tmp_path: Path) -> None:
         await agent.says("the workload is restored already")
 
 
+@pytest.mark.parametrize("broken", ["", "the proxy before it has no backend"])
+async def test_half_restored_workload_is_finished(tmp_path: Path, broken: str) -> None:
+    """The client died between its two writes: the restored pods come up and end the agents, so these may not wait."""
+    api = ApiServer()
+    async with guarded(tmp_path, api, lost_after=60.0, silent_after=60.0) as agent:
+        async with tunnel_to(agent, local_side({})) as tunnel:
+            annotations = api.deployment["metadata"]["annotations"]
+            metadata = {**api.original["metadata"], "annotations": annotations}
+            api.deployment = {**api.original, "metadata": metadata}
+            api.broken = broken
+            tunnel.close(Reason.BROKEN)
+        if broken:
+            asked = api.asked
+            await until(lambda: api.asked > asked + 1)
+            api.broken = ""
+        await until(lambda: api.restored)
+        await asyncio.wait_for(api.deleted.wait(), 30)
+        assert "ended while taking the swap back" in agent.words
+
+
 @pytest.mark.slow
 async def test_ending_pod_finishes_the_session(tmp_path: Path) -> None:
     """It may be the last that runs the agent."""

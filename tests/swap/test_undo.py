@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interceptor.swap import SWAP_ANNOTATION, SwapPlan, restore, swap
+from interceptor.swap import SWAP_ANNOTATION, SwapPlan, restore, swap, taken_back
 from interceptor.swap.path import same
 from tests.swap.test_template import PLAN, app_of, deployment
 from tests.swap.workloads import Workload, names, some, swaps, texts
@@ -29,6 +29,21 @@ def test_restore_twice_is_once(case: tuple[Workload, SwapPlan]) -> None:
     workload, plan = case
     once = restore(swap(workload, plan)).workload
     assert restore(once) == (once, [])
+
+
+@some
+@given(swaps())
+def test_half_restored_is_told(case: tuple[Workload, SwapPlan]) -> None:
+    """Between the two writes of a way back only the record is left; before the first and after the second that is not so."""
+    workload, plan = case
+    swapped = swap(workload, plan)
+    half = restore(swapped).workload
+    half.setdefault("metadata", {}).setdefault("annotations", {})[SWAP_ANNOTATION] = swapped["metadata"]["annotations"][
+        SWAP_ANNOTATION
+    ]
+    assert not taken_back(swapped)
+    assert taken_back(half)
+    assert not taken_back(restore(half).workload)
 
 
 @some
