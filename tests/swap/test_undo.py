@@ -37,10 +37,10 @@ def test_half_restored_is_told(case: tuple[Workload, SwapPlan]) -> None:
     """Between the two writes of a way back only the record is left; before the first and after the second that is not so."""
     workload, plan = case
     swapped = swap(workload, plan)
+    record = swapped["metadata"]["annotations"][SWAP_ANNOTATION]
     half = restore(swapped).workload
-    half.setdefault("metadata", {}).setdefault("annotations", {})[SWAP_ANNOTATION] = swapped["metadata"]["annotations"][
-        SWAP_ANNOTATION
-    ]
+    metadata = half.get("metadata") or {}
+    half["metadata"] = {**metadata, "annotations": {**(metadata.get("annotations") or {}), SWAP_ANNOTATION: record}}
     assert not taken_back(swapped)
     assert taken_back(half)
     assert not taken_back(restore(half).workload)
