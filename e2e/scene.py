@@ -75,15 +75,18 @@ class Scene:
             "tools", "python3", "-m", f"e2e.programs.{module}", *(str(a) for a in arguments), timeout=timeout
         )
 
-    def get(self, url: str) -> str:
+    def get(self, url: str, patience: float = 60.0) -> str:
         """Who answers one request from inside the cluster: its status and first word, as "200 LOCAL"."""
-        seen: dict[str, int] = self.ask("client", "burst", url, 1, 1)["seen"]
+        seen: dict[str, int] = self.ask("client", "burst", url, 1, 1, patience)["seen"]
         return next(iter(seen))
 
     def expect(self, url: str, answer: str, within: float = PATIENCE) -> None:
-        """A Service leads to an answer that starts so; a node's proxy learns of a finished rollout a moment after its end."""
+        """A Service leads to an answer that starts so; a node's proxy learns of a finished rollout a moment after its end.
+
+        Each try is short: a connection that was led to a pod that is gone stays led there.
+        """
         deadline = time.monotonic() + within
-        while not (seen := self.get(url)).startswith(answer):
+        while not (seen := self.get(url, 3)).startswith(answer):
             assert time.monotonic() < deadline, f"{url} answers {seen!r}, not {answer!r}"
 
     def without_endpoints(self, service: str, within: float = PATIENCE) -> None:

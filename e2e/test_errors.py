@@ -125,8 +125,12 @@ def test_paused_rollout(scene: Scene) -> None:
 
 def test_stuck_rollout(scene: Scene) -> None:
     """A rollout that its deadline has given up is not ours to finish."""
-    scene.deploy(manifests.deployment(scene.container(), progressDeadlineSeconds=2), manifests.service())
-    scene.kubectl("set", "image", "deployment/echo", "app=interceptor/never-built:1")
+    scene.echo()
+    late = {
+        "progressDeadlineSeconds": 2,
+        "template": {"spec": {"containers": [{"name": "app", "image": "interceptor/never-built:1"}]}},
+    }
+    scene.kubectl("patch", "deployment/echo", "--patch", json.dumps({"spec": late}))
     scene.kubectl("wait", "--for=condition=Progressing=false", "deployment/echo", "--timeout=40s")
     with scene.unchanged():
         assert "kubectl rollout" in refused(scene, "deploy/echo")

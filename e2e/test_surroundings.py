@@ -79,4 +79,4 @@ def test_everybody_with_a_say_is_told(scene: Scene) -> None:
         "HorizontalPodAutoscaler/elastic": json.dumps(autoscaler, sort_keys=True, indent=1),
     }
     scene.expect_same(before | theirs, history=False)  # their restart made a ReplicaSet
-    scene.expect("http://echo/", "200 CLUSTER", within=30)
+    scene.expect("http://echo/", "200 CLUSTER")

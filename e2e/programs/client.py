@@ -1,6 +1,6 @@
 """One question asked from inside the cluster, answered as one line of JSON; run by `kubectl exec`.
 
-burst URL COUNT PARALLEL     GETs on connections of their own: statuses, errors, latency
+burst URL COUNT PARALLEL [SECONDS]  GETs on connections of their own, each given up after so long: statuses, errors, latency
 put URL SIZE COUNT           PUTs at the same time whose body comes back: all bytes compared
 upload URL SIZE              one PUT to /sum; download URL SIZE: one GET of /bytes; rate and hash
 latency URL SECONDS          one keep-alive connection, one request after the other
@@ -31,7 +31,7 @@ def spread(latencies: list[float]) -> Report:
     return {"p50": ordered[len(ordered) // 2], "p99": ordered[len(ordered) * 99 // 100], "max": ordered[-1]}
 
 
-async def burst(url: str, count: int, parallel: int) -> Report:
+async def burst(url: str, count: int, parallel: int, patience: float = 60.0) -> Report:
     gate, latencies = asyncio.Semaphore(parallel), list[float]()
     seen: Counter[str] = Counter()
 
@@ -39,7 +39,7 @@ async def burst(url: str, count: int, parallel: int) -> Report:
         async with gate:
             started = time.monotonic()
             try:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(patience):
                     status, text = await get(*target(url), urlsplit(url).path or "/")
                 seen[f"{status} {text.split(' ')[0]}"] += 1
             except (OSError, TimeoutError) as error:
@@ -130,8 +130,8 @@ async def lines(host: str, port: int, count: int, idle: float) -> Report:
 
 async def main(kind: str, *arguments: str) -> Report:
     match kind, arguments:
-        case "burst", (url, count, parallel):
-            return await burst(url, int(count), int(parallel))
+        case "burst", (url, count, parallel, *patience):
+            return await burst(url, int(count), int(parallel), *map(float, patience))
         case "put", (url, size, count):
             return await put(url, int(size), int(count))
         case "upload", (url, size):

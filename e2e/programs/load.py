@@ -39,14 +39,19 @@ async def one(number: int, url: str, patience: float) -> None:
     print(f"{started:.3f} {(time.monotonic() - clock) * 1000:.1f} {status} {text}", flush=True)
 
 
-async def reachable(url: str, within: float = 15.0) -> None:
-    """Begin once the Service answers at all: the node's proxy learns of a new one a moment after its pods are ready."""
+async def reachable(url: str, within: float = 60.0) -> None:
+    """Begin once the Service answers at all: the node's proxy learns of a new one a moment after its pods are ready.
+
+    Each try is a connection of its own, and short: one whose first packet came before the proxy's rule is sent to the
+    Service's own address, where nobody is, for as long as the kernel remembers it, however often it is sent again.
+    """
     split = urlsplit(url)
     async with asyncio.timeout(within):
         while True:
             try:
-                await get(split.hostname or "", split.port or 80, split.path)
-            except OSError:
+                async with asyncio.timeout(2):
+                    await get(split.hostname or "", split.port or 80, split.path)
+            except (OSError, TimeoutError):
                 await asyncio.sleep(0.1)
             else:
                 return
