@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
@@ -34,6 +33,7 @@ from interceptor.session.others import Others
 from interceptor.session.plan import Plan, describe, details_of, dry_run, look
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
+from interceptor.session.services import Services
 from interceptor.session.serving import ROLLOUT_TIME, Serving
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo
@@ -92,35 +92,32 @@ class _Session:
         self._cluster, self._plan, self._options, self._teller = cluster, plan, options, teller
         self._metrics = metrics
         self._undo = Undo()
-        self._services: list[asyncio.Task[None]] = []
-        self._over: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._restorer: Restorer | None = None
-        self._exchange: Exchange | None = None
 
     async def run(self) -> int:
         """Act and serve; undo whatever happens."""
-        async with asyncio.TaskGroup() as services:
+        async with asyncio.TaskGroup() as group:
+            services = Services(group)
             try:
                 return await self._act(services)
             finally:
                 await self._take_back()
-                for task in self._services:
-                    task.cancel()
+                services.stop()
 
-    async def _act(self, services: asyncio.TaskGroup) -> int:
+    async def _act(self, services: Services) -> int:
         cluster, plan, options, teller = self._cluster, self._plan, self._options, self._teller
         names, began = plan.names, time.monotonic()
         with teller.busy("creating the session's objects"):
             made = setup.make(names.session)
             owner, round_trip = await setup.begin(cluster, plan, self._undo)
-            keeper = Keeper(cluster, names, teller, self._end)
-            self._start(services, "push the deadline", keeper.push_deadline())
+            keeper = Keeper(cluster, names, teller, services.end)
+            services.start("push the deadline", keeper.push_deadline())
             held = await setup.lock(cluster, plan, owner, self._undo, teller, round_trip=round_trip)
-            self._start(services, "renew the lease", keeper.renew_lease(held))
+            services.start("renew the lease", keeper.renew_lease(held))
             context = await setup.set_up(cluster, plan, options, owner, made)
 
         pods = Pods(cluster, names.ref, plan.workload, plan.swap.container)
-        exchange = self._exchange = Exchange(cluster, names.ref, plan.workload, pods, revision=plan.revision)
+        exchange = Exchange(cluster, names.ref, plan.workload, pods, revision=plan.revision)
         local = LocalSide(
             AsyncioPoller(asyncio.get_running_loop()),
             await addresses_of(plan.ports, options.to_host),
@@ -143,22 +140,19 @@ class _Session:
             ("read the routes' names", name_routes(cluster, plan, hub)),
             ("settle", self._settle(pods, tunnels, held, keeper)),
         ):
-            self._start(services, name, service)
+            services.start(name, service)
         if self._metrics is not None:
             serving = serve_metrics(self._metrics, about_session(cluster, plan), hub, tunnels, teller)
-            self._start(services, "serve the metrics", serving)
+            services.start("serve the metrics", serving)
         if plan.app is not None:
-            self._start(
-                services, "watch for agents that gave up", watch_agents(cluster, plan, pods, tunnels, self._end)
-            )
+            services.start("watch for agents that gave up", watch_agents(cluster, plan, pods, tunnels, services.end))
         if plan.guarded:
-            self._start(services, "renew the agents' token", keeper.renew_token())
-            self._start(services, "let the agents tidy up", allow_forgetting(cluster, names, pods))
+            services.start("renew the agents' token", keeper.renew_token())
+            services.start("let the agents tidy up", allow_forgetting(cluster, names, pods))
 
         self._restorer = Restorer(cluster, plan, pods, tunnels, local, teller, keeper, exchange)
         self._undo.add("the swap", self._restorer.restore)
-        if self._over.done():  # the lock was lost meanwhile: not to be swapped any more
-            raise self._over.result()
+        services.raise_if_over()  # the lock was lost meanwhile: not to be swapped any more
         # Without a guard the template may stay swapped for long, and its pods need the Secret whenever they start.
         outlive = keeper.swapping if plan.guarded else keeper.remember
         swapped = await apply_swap(cluster, names.ref, plan.swap, just_before=outlive)
@@ -172,13 +166,13 @@ class _Session:
                 {"workload": plan.title},
             )
         )
-        self._start(services, "exchange the pods", exchange.serve(keeper.remember))
-        others = self._restorer.others = Others(cluster, plan, swapped, teller, self._end)
-        self._start(services, "watch the workload", others.watch())
-        self._start(services, "watch the namespace", watch_namespace(cluster, plan, pods, self._end))
-        here = Serving(cluster, plan, options, teller, pods, tunnels, local, proxy, exchange, self._end)
+        services.start("exchange the pods", exchange.serve(keeper.remember))
+        others = self._restorer.others = Others(cluster, plan, swapped, teller, services.end)
+        services.start("watch the workload", others.watch())
+        services.start("watch the namespace", watch_namespace(cluster, plan, pods, services.end))
+        here = Serving(cluster, plan, options, teller, pods, tunnels, local, proxy, exchange, services.end)
         try:
-            return await here.run(self._raise_when_over())
+            return await here.run(self._raise_when_over(services))
         finally:
             self._restorer.process_gone = bool(options.command)
 
@@ -188,30 +182,15 @@ class _Session:
         held.settle()
         keeper.enter(Stage.HELD)
 
-    def _start(self, group: asyncio.TaskGroup, name: str, service: Coroutine[Any, Any, None]) -> None:
-        self._services.append(group.create_task(self._run_service(service), name=name))
-
-    async def _run_service(self, service: Coroutine[Any, Any, None]) -> None:
-        """A service that fails ends the session, not its task group: that would cut the undo short."""
-        try:
-            await service
-        except Exception as error:  # whatever it is, `_raise_when_over` raises it
-            self._end(error)
-
-    async def _raise_when_over(self) -> None:
+    async def _raise_when_over(self, services: Services) -> None:
         """End COMMAND when the session is over, but only once others serve its callers, where that can be."""
-        error = await explain(self._cluster, self._plan, await self._over)
+        error = await explain(self._cluster, self._plan, await services.until_over())
         self._teller.tell(Event("ending", getattr(error, "message", str(error))))
         if self._restorer is not None:
             self._restorer.forsaken = isinstance(error, NamespaceEnds)
             with suppress(InterceptorError):  # tried again, and then told, when COMMAND has ended
                 await self._restorer.restore()
         raise error
-
-    def _end(self, error: Exception) -> None:
-        """Somebody or something else ended the session."""
-        if not self._over.done():
-            self._over.set_result(error)
 
     def _tell_listening(self, port: int, listening: bool) -> None:
         where = f"{self._options.to_host}:{port}"

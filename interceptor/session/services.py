@@ -1,4 +1,4 @@
-"""What runs beside COMMAND for a whole session, and how its end is told; `run` holds one."""
+"""What runs beside COMMAND for a whole session, and how its end is told; each kind of session holds one."""
 
 from __future__ import annotations
 
@@ -24,9 +24,18 @@ class Services:
         if not self._over.done():
             self._over.set_result(error)
 
+    async def until_over(self) -> Exception:
+        """What the first said who called `end`."""
+        return await asyncio.shield(self._over)
+
     async def raise_when_over(self) -> None:
-        """Wait for the first who called `end`, and raise what it said."""
-        raise await asyncio.shield(self._over)
+        """Wait for the first who calls `end`, and raise what it says."""
+        raise await self.until_over()
+
+    def raise_if_over(self) -> None:
+        """Raise what the first said who called `end`, if somebody did."""
+        if self._over.done():
+            raise self._over.result()
 
     def stop(self) -> None:
         """Cancel them all."""
@@ -36,5 +45,5 @@ class Services:
     async def _run(self, service: Coroutine[Any, Any, None]) -> None:
         try:
             await service
-        except Exception as error:  # whatever it is, `raise_when_over` raises it
+        except Exception as error:  # whatever it is, whoever waits for the end raises it
             self.end(error)
