@@ -20,10 +20,8 @@ SIZE_LIMIT = 150_000  # of the 1 MiB a Secret holds; and it travels to every nod
 _MAIN = b"import sys\n\nfrom agent.__main__ import main\n\nsys.exit(main())\n"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip can tell
 
-
-_parsing = (
-    threading.Lock()
-)  # Python 3.11's parser counts its depth per process: two threads in `ast.parse` fail (gh-106905)
+# Python 3.11's parser counts its depth per process: two threads in `ast.parse` fail (gh-106905).
+_parsing = threading.Lock()
 
 
 def build(agent: Path | None = None) -> bytes:
