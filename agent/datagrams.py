@@ -56,14 +56,11 @@ class Flows:
 class _Flow:
     def __init__(self, poller: Poller, mux: Mux, relay: Relay, sock: socket.socket, closed: Callable[[], None]) -> None:
         self._poller, self._sock, self._closed = poller, sock, closed
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        self._stream = Datagrams(poller, ours, self._send, self._end)
         self._used = poller.now()
         self._timer: Timer = poller.call_later(IDLE, self._look)
         poller.readable(sock.fileno(), self._receive)
-        mux.accept(relay, theirs)
+        mux.accept_here(relay)
+        self._stream = Datagrams(relay, self._send, self._end)
 
     def _send(self, datagram: bytes | None) -> None:
         self._used = self._poller.now()

@@ -19,8 +19,7 @@ from interceptor.sandbox.dns.cache import Cache
 from interceptor.sandbox.dns.resolver import PORT, Resolver
 from interceptor.sandbox.kernel import packets
 from interceptor.sandbox.kernel.packets import End
-from interceptor.sandbox.proxy import Outgoing
-from interceptor.tunnel.aio import AsyncioPoller
+from interceptor.tunnel.client import Outgoing
 from interceptor.tunnel.datagrams import Datagrams as Framed
 from interceptor.tunnel.errors import StreamRefused
 
@@ -53,7 +52,6 @@ class Datagrams:
             if udp in opened
         }
         self._dialer = dialer
-        self._poller = AsyncioPoller(asyncio.get_running_loop())
         self._servers = servers
         self._resolvers: dict[str, Resolver] = {}
         self._flows: dict[tuple[End, End], _Flow] = {}  # the quietest first
@@ -65,7 +63,7 @@ class Datagrams:
         try:
             async with asyncio.TaskGroup() as group:
                 for server in self._servers:
-                    make = partial(_Flow, group, self._poller, self._dialer, (server, PORT))
+                    make = partial(_Flow, group, self._dialer, (server, PORT))
                     self._resolvers[server] = Resolver(server, cache, make)
                 for family, (udp, _) in self._sockets.items():
                     loop.add_reader(udp, self._read, group, family)
@@ -97,7 +95,7 @@ class Datagrams:
             if len(self._flows) >= MOST_FLOWS:
                 self._flows.pop(next(iter(self._flows))).close()
             answer = partial(self._answer, family, source, target)
-            flow = _Flow(group, self._poller, self._dialer, target, answer, on_end=partial(self._forget, key))
+            flow = _Flow(group, self._dialer, target, answer, on_end=partial(self._forget, key))
         self._flows[key] = flow
         return flow
 
@@ -124,13 +122,12 @@ class _Flow:
     def __init__(
         self,
         group: asyncio.TaskGroup,
-        poller: AsyncioPoller,
         dialer: Dialer,
         target: End,
         on_datagram: OnDatagram,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._group, self._poller, self._dialer, self._target = group, poller, dialer, target
+        self._group, self._dialer, self._target = group, dialer, target
         self._on_datagram, self._on_end = on_datagram, on_end
         self._framed: Framed | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -162,11 +159,7 @@ class _Flow:
             return
         finally:
             self._opening = None
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        outgoing.attach(theirs, b"")
-        self._framed = Framed(self._poller, ours, self._on_datagram, self._on_end)
+        self._framed = outgoing.datagrams(self._on_datagram, self._on_end)
         pending, self._pending = self._pending, []
         for datagram in pending:
             self._framed.send(datagram)

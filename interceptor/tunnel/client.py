@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from interceptor.tunnel.aio import AsyncioPoller
+from interceptor.tunnel.datagrams import Datagrams
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.tunnel.local import LocalSide
 from interceptor.tunnel.mux import Mux
@@ -39,6 +40,10 @@ class Outgoing:
     def attach(self, sock: socket.socket, early: bytes = b"") -> None:
         """Relay between `sock` (non-blocking, connected) and the pod from now on; the tunnel owns it."""
         self._relay.attach(sock, early)
+
+    def datagrams(self, on_datagram: Callable[[bytes | None], None], on_end: Callable[[], None]) -> Datagrams:
+        """Have datagrams to and from the pod: the stream must have been opened with `udp`."""
+        return Datagrams(self._relay, on_datagram, on_end)
 
     def abandon(self) -> None:
         """Nobody wants it any more."""

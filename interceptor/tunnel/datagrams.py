@@ -1,39 +1,33 @@
 """Datagrams over a stream: each with its length before it. `agent.datagrams` and `sandbox.datagrams` hold the two ends.
 
-A stream of a tunnel ends in a socket, so each end is one of a socket pair whose other is the relay's. What does not fit
-is lost, as on any network: a slow reader never holds more than `MOST_WAITING` here.
+Each end is where a relay has its socket otherwise, so that a datagram crosses a process without another system call. What
+does not fit is lost, as on any network: while the tunnel takes no more, `MOST_WAITING` bytes wait here.
 """
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Callable
 
-from interceptor.tunnel.poller import Poller
+from interceptor.tunnel.relay import Relay
+from interceptor.wire.reasons import Reason
 
 MOST_WAITING = 256 * 1024
 REFUSED = 0xFFFF  # in place of a length: the far end's ICMP said that nothing listens there; no datagram is that long
 _LENGTH = struct.Struct("!H")
-_READ = 64 * 1024
 
 
 class Datagrams:
-    """One end. `on_datagram(None)` says REFUSED."""
+    """One end. `on_datagram(None)` says REFUSED; `on_end` is called once, whoever ended it."""
 
-    def __init__(
-        self,
-        poller: Poller,
-        sock: socket.socket,
-        on_datagram: Callable[[bytes | None], None],
-        on_end: Callable[[], None],
-    ) -> None:
-        self._poller, self._sock = poller, sock
+    def __init__(self, relay: Relay, on_datagram: Callable[[bytes | None], None], on_end: Callable[[], None]) -> None:
+        self._relay = relay
         self._on_datagram, self._on_end = on_datagram, on_end
-        self._read = b""
+        self._read = b""  # of a datagram, the rest of which is not there yet
         self._waiting = b""
         self.closed = False
-        poller.readable(sock.fileno(), self._readable)
+        relay.on_finished = lambda _: self._end()
+        relay.serve(self)
 
     def send(self, datagram: bytes) -> None:
         """Send one, or lose it."""
@@ -42,60 +36,51 @@ class Datagrams:
 
     def refuse(self) -> None:
         """Say that nothing listens there."""
-        self._write(_LENGTH.pack(REFUSED))
+        if len(self._waiting) <= MOST_WAITING:
+            self._write(_LENGTH.pack(REFUSED))
 
     def close(self) -> None:
-        """End it; nobody is told."""
+        """End it; `on_end` is not called for what we did."""
         if not self.closed:
             self.closed = True
-            self._poller.readable(self._sock.fileno(), None)
-            self._poller.writable(self._sock.fileno(), None)
-            self._sock.close()
+            self._relay.reset(Reason.CANCELLED)
 
-    def _write(self, data: bytes) -> None:
-        if self.closed:
-            return
-        waited = bool(self._waiting)
-        self._waiting += data
-        if not waited:
-            self._writable()
+    # --- for the relay -----------------------------------------------------------------------------------------
 
-    def _writable(self) -> None:
-        try:
-            self._waiting = self._waiting[self._sock.send(self._waiting) :]
-        except (BlockingIOError, InterruptedError):
-            pass  # all of it waits
-        except OSError:
-            self._end()
-            return
-        self._poller.writable(self._sock.fileno(), self._writable if self._waiting else None)
-
-    def _readable(self) -> None:
-        try:
-            data = self._sock.recv(_READ)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._end()
-            return
-        self._read += data
-        start = 0
-        while len(self._read) - start >= _LENGTH.size and not self.closed:
-            (length,) = _LENGTH.unpack_from(self._read, start)
+    def relay_received(self, data: bytes | memoryview) -> None:
+        """See RelayUser."""
+        view = memoryview(self._read + data if self._read else data)
+        size, start = len(view), 0
+        while size - start >= _LENGTH.size and not self.closed:
+            (length,) = _LENGTH.unpack_from(view, start)
             begin = start + _LENGTH.size
             if length == REFUSED:
-                self._on_datagram(None)
                 start = begin
+                self._on_datagram(None)
                 continue
-            if len(self._read) - begin < length:
+            if size - begin < length:
                 break
-            self._on_datagram(self._read[begin : begin + length])
             start = begin + length
-        self._read = self._read[start:]
+            self._on_datagram(bytes(view[begin:start]))
+        self._read = bytes(view[start:])
+
+    def relay_writable(self) -> None:
+        """See RelayUser."""
+        waiting, self._waiting = self._waiting, b""
+        self._write(waiting)
+
+    def _write(self, data: bytes) -> None:
+        if self._waiting:
+            self._waiting += data
+            return
+        while data and not self.closed:
+            said = self._relay.say(data)
+            data = data[said:]
+            if not said:
+                self._waiting = data
+                return
 
     def _end(self) -> None:
         if not self.closed:
-            self.close()
+            self.closed = True
             self._on_end()

@@ -105,10 +105,14 @@ class Mux:
         if relay.finished:  # the opener gave up while we connected
             reset(sock)
             return
+        self.accept_here(relay, info)
+        relay.attach(sock)
+
+    def accept_here(self, relay: Relay, info: Mapping[str, Any] | None = None) -> None:
+        """Answer a stream of the peer's, alive: connected, to what serves it without a socket (`Relay.serve`)."""
         self.connection.accept(relay.number, info)
         relay.accepted = True
         self.flush_soon()
-        relay.attach(sock)
 
     def refuse(self, relay: Relay, reason: Reason, text: str) -> None:
         """Answer a stream of the peer's: not connected."""

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from interceptor.tunnel.courtesy import BULK, SMALL
 from interceptor.wire.frames import MAX_PAYLOAD
@@ -31,6 +31,16 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 Refused = Callable[["Relay", Reason, str], None]
 
 
+class RelayUser(Protocol):
+    """Who has a stream's bytes for himself, in place of a local socket: `datagrams`."""
+
+    def relay_received(self, data: bytes | memoryview) -> None:
+        """Bytes of the stream; a view is valid until this returns."""
+
+    def relay_writable(self) -> None:
+        """What `say` did not take may be said again."""
+
+
 class Relay:
     """One stream's end in this process."""
 
@@ -47,6 +57,7 @@ class Relay:
         "_streak",
         "_stream",
         "_unsent",
+        "_user",
         "accepted",
         "answered",
         "asking",
@@ -86,6 +97,7 @@ class Relay:
         self._sent_end = False
         self._shut = False  # our socket's write side is shut
         self._deaf = ""  # why our socket takes no more; what it said before is still read
+        self._user: RelayUser | None = None  # in place of a socket
 
     def attach(self, sock: socket.socket, early: bytes = b"") -> None:
         """Take over a connected non-blocking socket; `early` was already read from it."""
@@ -126,6 +138,8 @@ class Relay:
             self._mux.poller.readable(self.sock.fileno(), self._readable)
             if self._unsent:
                 self._mux.poller.call_soon(self._readable)
+        elif self._user is not None:
+            self._user.relay_writable()
 
     def _pause(self) -> None:
         self._reading = False
@@ -209,6 +223,50 @@ class Relay:
         if self._unsent:
             mux.poller.call_soon(self._readable)
 
+    # --- no socket -------------------------------------------------------------------------------------------
+
+    def serve(self, user: RelayUser) -> None:
+        """Give the stream's bytes to `user` from now on, those that have come already first."""
+        self._user = user
+        while self._queue and not self.finished:
+            part = self._queue.popleft()
+            self._mux.release(self, len(part))
+            user.relay_received(part)
+        if self._ended and not self.finished:
+            self.reset(Reason.CANCELLED)
+
+    def say(self, data: bytes) -> int:
+        """Send as much of `data` as one frame may carry now; returns how much that was. After 0 the user is told to go on."""
+        mux = self._mux
+        if self.finished:
+            return len(data)  # nobody hears it
+        if mux.full:
+            mux.wait_for_link(self)
+            return 0
+        if self._streak > BULK and mux.others_come_first(self):
+            return 0
+        allowed = min(len(data), self._stream.credit, MAX_PAYLOAD)  # its coming is told
+        if mux.pace.full:
+            if self._round != mux.round:
+                self._round, self._burst = mux.round, 0
+            allowed = min(allowed, BURST - self._burst)
+            self._burst += allowed
+            if self._burst == BURST:
+                mux.wait_for_pace(self)
+        if not allowed:
+            return 0
+        self._streak = streak = self._streak + allowed
+        if streak <= SMALL:
+            mux.courtesy.others_at = mux.poller.now()
+        mux.connection.send(self.number, data[:allowed])
+        if mux.connection.waiting > BATCH:
+            mux.flush()
+        else:
+            mux.flush_soon()
+        if streak > BULK:
+            mux.bulk_sent(allowed)
+        return allowed
+
     # --- the stream -> our socket ----------------------------------------------------------------------------
 
     def stream_accepted(self) -> None:
@@ -236,6 +294,11 @@ class Relay:
             except OSError as error:
                 self._broke(error)
                 sent = size
+        elif self._user is not None:
+            sent = size
+            self._streak = 0
+            for part in parts:
+                self._user.relay_received(part)
         if sent:
             self._mux.consumed(self.number, sent)
         if sent < size:
@@ -253,7 +316,9 @@ class Relay:
         self._ended = True
         if self.observer is not None:
             self.observer.peer_ended()
-        if not self._queue:
+        if self._user is not None:
+            self.reset(Reason.CANCELLED)
+        elif not self._queue:
             self._drain()
 
     def stream_reset(self, reason: Reason, text: str) -> None:

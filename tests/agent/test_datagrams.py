@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.client import Tunnel
 from interceptor.tunnel.datagrams import Datagrams
 from interceptor.tunnel.errors import StreamRefused
@@ -30,13 +29,7 @@ async def connected(folder: Path) -> AsyncIterator[Tunnel]:
 async def flow(tunnel: Tunnel, port: int) -> AsyncIterator[tuple[Datagrams, asyncio.Queue[bytes | None]]]:
     heard: asyncio.Queue[bytes | None] = asyncio.Queue()
     outgoing = await tunnel.open({"host": "127.0.0.1", "port": port, "udp": True}, "flow")
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    outgoing.attach(theirs)
-    ended = asyncio.Event()
-    made = Datagrams(AsyncioPoller(asyncio.get_running_loop()), ours, heard.put_nowait, ended.set)
-    with contextlib.closing(made):
+    with contextlib.closing(outgoing.datagrams(heard.put_nowait, lambda: None)) as made:
         yield made, heard
 
 

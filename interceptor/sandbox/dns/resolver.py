@@ -75,8 +75,8 @@ class Resolver:
         (number,) = _NUMBER.unpack_from(response)
         asked = self._asked.pop(number, None)
         if asked is not None:
-            self._cache.keep(self._server, asked.query, response, self._loop.time())
             asked.reply(asked.query[:2] + response[2:])
+            self._cache.keep(self._server, asked.query, response, self._loop.time())
 
     def _forget(self, now: float) -> None:
         while self._asked:
