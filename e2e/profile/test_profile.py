@@ -1,9 +1,7 @@
 """`profile set` with a real Envoy as the caller's proxy: what callers get changes, is proven, and is taken back."""
 
 import json
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from e2e import manifests
 from e2e.cluster import Unavailable
 from e2e.intercept import Intercept
 from e2e.mesh.installation import crd, service
 from e2e.scene import Scene
 
 pytestmark = pytest.mark.timeout(300)
+
+Object = dict[str, Any]
 
 HERE = Path(__file__).parent
 KIND = "httproutes.gateway.networking.k8s.io"
@@ -37,17 +38,11 @@ print(json.dumps([status, time.monotonic() - began]))
 @pytest.fixture
 def books(scene: Scene) -> Iterator[Scene]:
     """A service, a caller with an Envoy, and its routes as HTTPRoutes."""
-    envoy = pytest.importorskip("envoy")
+    try:
+        envoy = scene.cluster.envoy()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
     made = [] if is_there(scene) else [crd(KIND, "v1")]
-    with tempfile.TemporaryDirectory(prefix="e2e-envoy-") as name:
-        folder = Path(name)
-        for file in ("Dockerfile", "books.py", "caller.py", "control.py", "bootstrap.json"):
-            shutil.copy(HERE / file, folder)
-        shutil.copy(Path(envoy.__file__).parent / "_bin" / "envoy", folder / "envoy")
-        try:
-            image = scene.cluster.image("interceptor/e2e-envoy", folder, BASE=scene.cluster.python_image)
-        except Unavailable as reason:
-            pytest.skip(str(reason))
     try:
         if made:
             scene.kubectl.apply(*made)
@@ -59,7 +54,7 @@ def books(scene: Scene) -> Iterator[Scene]:
             _route("others", "PathPrefix", "/"),
         ]
         scene.kubectl.apply(*routes)
-        scene.deploy(service("books"), _deployment("books", image), _deployment("caller", image))
+        scene.deploy(service("books"), _books(scene.image), _caller(scene.image, envoy))
         yield scene
     finally:
         if made:
@@ -77,7 +72,7 @@ def is_there(scene: Scene, within: float = 60) -> bool:
         time.sleep(0.5)
 
 
-def _rights(namespace: str) -> list[dict[str, Any]]:
+def _rights(namespace: str) -> list[Object]:
     api = "rbac.authorization.k8s.io"
     rule = {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": ["list"]}
     return [
@@ -88,7 +83,7 @@ def _rights(namespace: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _route(name: str, kind: str, path: str) -> dict[str, Any]:
+def _route(name: str, kind: str, path: str) -> Object:
     rule = {"matches": [{"path": {"type": kind, "value": path}}], "backendRefs": [{"name": "books", "port": 80}]}
     parent = {"group": "", "kind": "Service", "name": "books", "port": 80}
     return {
@@ -97,29 +92,29 @@ def _route(name: str, kind: str, path: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _deployment(name: str, image: str) -> dict[str, Any]:
-    def container(called: str, *command: str, **more: Any) -> dict[str, Any]:
-        return {"name": called, "image": image, "imagePullPolicy": "IfNotPresent", "command": [*command], **more}
+def _books(image: str) -> Object:
+    ready = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    app = _container("app", image, "python3", "-m", "e2e.programs.books", readinessProbe=ready)
+    return manifests.deployment(app, name="books", pod={"terminationGracePeriodSeconds": 1})
 
+
+def _caller(image: str, envoy: str) -> Object:
+    """One that asks through an Envoy, which is told of the routes by a stand-in for a mesh's control plane."""
+    bootstrap = (HERE / "bootstrap.json").read_text()
     mounts = {"volumeMounts": [{"name": "rds", "mountPath": "/rds"}]}
-    if name == "books":
-        ready = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
-        containers = [container("app", "python3", "/mesh-e2e/books.py", readinessProbe=ready)]
-    else:
-        envoy = ("/envoy", "-c", "/mesh-e2e/bootstrap.json", "--concurrency", "1", "-l", "warning")
-        containers = [
-            container("app", "python3", "/mesh-e2e/caller.py"),
-            container("control", "python3", "/mesh-e2e/control.py", **mounts),
-            container("envoy", *envoy, **mounts),
-        ]
-    spec = {"containers": containers, "volumes": [{"name": "rds", "emptyDir": {}}], "terminationGracePeriodSeconds": 1}
-    return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
-        "spec": {
-            "replicas": 1, "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": spec},
-        },
-    }  # fmt: skip
+    return manifests.deployment(
+        _container("app", image, "python3", "-m", "e2e.programs.books_caller"),
+        _container("control", image, "python3", "-m", "e2e.programs.books_routes", **mounts),
+        _container(
+            "envoy", envoy, "envoy", "--config-yaml", bootstrap, "--concurrency", "1", "-l", "warning", **mounts
+        ),
+        name="caller",
+        pod={"volumes": [{"name": "rds", "emptyDir": {}}], "terminationGracePeriodSeconds": 1},
+    )
+
+
+def _container(name: str, image: str, *command: str, **more: Any) -> Object:
+    return {"name": name, "image": image, "imagePullPolicy": "IfNotPresent", "command": [*command], **more}
 
 
 def ask(scene: Scene, path: str) -> tuple[int, float]:
@@ -138,7 +133,7 @@ def until(scene: Scene, path: str, status: int, within: float = 60) -> float:
         assert time.monotonic() < deadline, f"{path} is answered {got}, not {status}"
 
 
-def content(scene: Scene, name: str) -> dict[str, Any]:
+def content(scene: Scene, name: str) -> Object:
     """All of a route that is not the API server's own count; who owns which field too."""
     found = scene.kubectl.json("get", f"{KIND}/{name}", "--show-managed-fields")
     for key in ("resourceVersion", "generation"):
@@ -156,7 +151,7 @@ def change(scene: Scene, route: str, *options: str) -> Intercept:
     return running
 
 
-def expect_gone(scene: Scene, name: str, before: dict[str, Any], within: float) -> None:
+def expect_gone(scene: Scene, name: str, before: Object, within: float) -> None:
     deadline = time.monotonic() + within
     while content(scene, name) != before or scene.kubectl("get", "leases,jobs,secrets", "-o", "name").strip():
         assert time.monotonic() < deadline, f"left: {content(scene, name)}"

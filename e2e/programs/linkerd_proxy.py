@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+
+from e2e.programs.answers import Answers
 
 LEVELS = ("off", "error", "warn", "info", "debug", "trace")
 EVERY = 0.2
@@ -41,9 +42,7 @@ class Filter:
 now = Filter(os.environ.get("LINKERD2_PROXY_LOG", "warn"))
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Handler(Answers):
     def do_GET(self) -> None:
         if self.path in ("/ready", "/live"):
             self.answer(200, f"{self.path[1:]}\n")
@@ -72,16 +71,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return True
         self.answer(403, "Requests are only permitted from localhost.")
         return False
-
-    def answer(self, status: int, text: str) -> None:
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 def write(began: float) -> None:

@@ -7,24 +7,17 @@ import signal
 import time
 from typing import Any
 
+from e2e.programs.answers import Answers
+
 asked = itertools.count()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Handler(Answers):
     def do_GET(self) -> None:
         if self.path == "/slow":
             time.sleep(1.0)
         failed = self.path == "/flaky" and next(asked) % 2 == 0
-        body = b"failed" if failed else b"ok"
-        self.send_response(500 if failed else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer(500 if failed else 200, "failed" if failed else "ok")
 
 
 class Server(http.server.ThreadingHTTPServer):
