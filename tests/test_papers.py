@@ -14,23 +14,23 @@ from interceptor.session.events import EventName
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+SYNOPSIS = re.findall(
+    r"^    (interceptor .*(?:\n     +.*)*)", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE
+)
 
 
-def test_readme_names_every_option() -> None:
-    usage = README.partition("## Using it")[2]
+def test_synopsis_names_every_option() -> None:
+    (usage,) = [one for one in SYNOPSIS if one.startswith("interceptor intercept ")]
     options = [opt for param in intercept.params if isinstance(param, click.Option) for opt in param.opts]
     long = {opt for opt in options if opt.startswith("--")} - {"--container", "--namespace", "--output", "--verbose"}
     assert [opt for opt in sorted(long) if f"[{opt}" not in usage] == []
     assert {"-c", "-n", "-o", "-v"} <= set(options)
 
 
-def test_readme_names_no_other_option() -> None:
-    usage = re.search(
-        r"interceptor intercept TARGET.*?\n    interceptor ", README.partition("## Using it")[2], re.DOTALL
-    )
-    assert usage is not None
+def test_synopsis_names_no_other_option() -> None:
+    (usage,) = [one for one in SYNOPSIS if one.startswith("interceptor intercept ")]
     known = {opt for param in intercept.params for opt in param.opts} | {"--"}
-    assert set(re.findall(r"(?<![\w-])--?[a-z-]*", usage[0])) <= known
+    assert set(re.findall(r"(?<![\w-])--?[a-z-]*", usage)) <= known
 
 
 def test_readme_names_every_event() -> None:
@@ -38,8 +38,14 @@ def test_readme_names_every_event() -> None:
     assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == sorted(get_args(EventName))
 
 
-def test_readme_names_every_command() -> None:
-    assert [name for name in COMMANDS if f"    interceptor {name}" not in README] == []
+def test_every_command_is_named() -> None:
+    assert set(COMMANDS) - {one.split()[1] for one in SYNOPSIS} == set()
+    table = README.partition("| `interceptor ...` |")[2].partition("\n\n")[0]
+    assert (
+        set(COMMANDS)
+        - set(re.findall(r"[`, ]([a-z][a-z-]+)", "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))))
+        == set()
+    )
 
 
 @pytest.mark.parametrize("paper", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
