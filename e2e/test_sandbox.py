@@ -3,8 +3,13 @@
 import json
 import shutil
 import signal
+import socket
+import socketserver
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +18,11 @@ import pytest
 from e2e import developer, manifests
 from e2e.fingerprint import difference, machine
 from e2e.intercept import Intercept
+from e2e.kubectl import Object
 from e2e.network import network
 from e2e.scene import Scene, free_port
 
+MANY = 60  # addresses of a Service
 # Says who called it, over TCP and UDP.
 PEER = """
 import socket, threading
@@ -58,7 +65,7 @@ def asked(name, kind, tcp):
                 answer = said.read(struct.unpack("!H", said.read(2))[0])
         else:
             answer = sock.recv(65536)
-    return [answer[3] & 15, *struct.unpack_from("!HHH", answer, 4)[1:2], answer[:2].hex()]
+    return [answer[3] & 15, *struct.unpack_from("!HHH", answer, 4)[1:2], answer[:2].hex(), bool(answer[2] & 2)]
 def connected(host, port, seconds=10):
     with socket.create_connection((host, port), seconds) as sock:
         return [sock.getpeername()[0], sock.getsockname()[0], sock.recv(100).decode()]
@@ -80,6 +87,20 @@ def sent(host, size):
         sock.send(b"x" * size)
         who, _, data = sock.recv(65536).partition(b" ")
         return [who.decode(), len(data)]
+def in_a_row(host, sizes):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(30)
+        sock.connect((host, 7000))
+        for size in sizes:
+            sock.send(b"x" * size)
+        return sorted(len(sock.recv(65536).partition(b" ")[2]) for _ in sizes)
+def version_6():
+    found = [tried(socket.create_connection, ("2001:db8::1", 80), 3)]
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        found.append(tried(sock.sendto, b"x", ("2001:db8::1", 53)))
+    with socket.socket(socket.AF_INET6) as sock:
+        found.append(tried(sock.bind, ("::1", 0)))
+    return found
 def told(host):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(30)
@@ -88,20 +109,23 @@ def told(host):
         return sock.recv(1).decode()
 service = f"peer.{namespace}.svc.cluster.local"
 names = ["peer", f"peer.{namespace}", f"peer.{namespace}.svc", service, service + ".", "alone", "kubernetes.default",
-         "localhost", "no-such-service", f"no-such.{namespace}", f"no-such.{namespace}.svc.cluster.local.",
+         "other", "many", "localhost", "no-such-service", f"no-such.{namespace}", f"no-such.{namespace}.svc.cluster.local.",
          socket.gethostname()]
 report = {
     "names": {name: tried(resolved, name) for name in names},
-    "records": {f"{kind} {tcp}": tried(asked, name, kind, tcp) for tcp in (False, True) for kind, name in (
+    "records": {f"{kind} {name} {tcp}": tried(asked, name, kind, tcp) for tcp in (False, True) for kind, name in (
         (1, service), (28, service), (33, f"_main._tcp.{service}"), (16, service), (5, service),
+        (5, f"other.{namespace}.svc.cluster.local"), (16, "dns-version.cluster.local"),
+        (1, f"many.{namespace}.svc.cluster.local"),
         (12, ".".join(reversed(cluster_ip.split("."))) + ".in-addr.arpa"), (1, f"no-such.{namespace}.svc.cluster.local"))},
     "callers": {host: tried(connected, host, 7000) for host in ("peer", "alone", peer)},
     "errors": {
         "closed port": refused(peer, 7001), "no such host": refused("10.244.77.7", 7000),
         "own, closed": refused("127.0.0.1", 7001),
-        "no answer": refused("peer", 7001, 3), "IPv6": tried(socket.create_connection, ("2001:db8::1", 80), 3)},
+        "no answer": refused("peer", 7001, 3), "IPv6": version_6()},
     "datagrams": {f"{host} {size}": tried(sent, host, size)
                   for host in ("peer", "alone") for size in (0, 1, 1400, 8000, 25000)},
+    "datagrams in a row": tried(in_a_row, peer, [0, 1, 1400, 25000, 2, 0, 8000]),
     "closed datagrams": tried(told, peer),
     "host": [socket.gethostname(), socket.getfqdn()],
     "files": {path: open(path).read() for path in ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname")},
@@ -152,13 +176,31 @@ def deploy(scene: Scene) -> tuple[str, str]:
     service, headless = (manifests.service(name, app="peer") for name in ("peer", "alone"))
     service["spec"]["ports"] = headless["spec"]["ports"] = ports
     headless["spec"]["clusterIP"] = "None"
+    name = f"peer.{scene.namespace}.svc.cluster.local"
+    other: Object = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "other"},
+        "spec": {"type": "ExternalName", "externalName": name},
+    }  # fmt: skip
     scene.deploy(
-        manifests.deployment(scene.container()), manifests.service(),
-        manifests.deployment(peer, name="peer"), service, headless,
+        manifests.deployment(scene.container()), manifests.service(), *many(),
+        manifests.deployment(peer, name="peer"), service, headless, other,
     )  # fmt: skip
     (pod,) = scene.kubectl.items("pods", "-l", "app=peer")
     address = scene.kubectl.json("get", "service/peer")["spec"]["clusterIP"]
     return str(pod["status"]["podIP"]), str(address)
+
+
+def many() -> tuple[Object, Object]:
+    """A Service of so many addresses that they don't fit a datagram: who asks for it goes on by TCP."""
+    addresses = [{"addresses": [f"10.99.0.{number}"], "conditions": {"ready": True}} for number in range(1, MANY + 1)]
+    labels = {"kubernetes.io/service-name": "many"}
+    ports = [{"name": "main", "port": 7000, "protocol": "TCP"}]
+    return (
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "many"},
+         "spec": {"clusterIP": "None", "ports": [{"name": "main", "port": 7000}]}},
+        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "many", "labels": labels},
+         "addressType": "IPv4", "endpoints": addresses, "ports": ports},
+    )  # fmt: skip
 
 
 def run(scene: Scene, *command: str) -> Intercept:
@@ -184,6 +226,11 @@ def test_network_is_the_pods(scene: Scene) -> None:
         there = json.loads(scene.exec(pod, "python3", "-c", PROBE, scene.namespace, *places).partition("REPORT ")[2])
         assert here == there
         assert here["errors"]["closed port"] == ["ECONNREFUSED"] * 2
+        assert len(here["names"]["many"]) == MANY
+        service = f"{scene.namespace}.svc.cluster.local"
+        assert here["records"][f"1 many.{service} False"][-1]  # cut off
+        assert here["records"][f"1 many.{service} True"][1] == MANY
+        assert here["records"][f"5 other.{service} False"][1] == 1
         assert not difference(before, machine() | network())
         assert running.stop() == 130
 
@@ -209,10 +256,10 @@ def test_static_binary_is_the_same(scene: Scene, tmp_path: Path) -> None:
 
 # A server as its author wrote it, which asks its neighbours in the pod (scenario 16), then answers.
 SERVE = """
-import errno, http.server, json, socket, sys
-def neighbour(port):
+import errno, http.server, json, socket, sys, threading
+def neighbour(port, host="localhost"):
     try:
-        with socket.create_connection(("localhost", port), 10) as sock:
+        with socket.create_connection((host, port), 10) as sock:
             return sock.recv(100).decode()
     except OSError as error:
         return errno.errorcode.get(error.errno, str(error))
@@ -222,7 +269,12 @@ def word(port):
         sock.sendto(b"x" * 25000, ("127.0.0.1", port))
         who, _, data = sock.recv(65536).partition(b" ")
         return [who.decode(), len(data)]
-print("REPORT " + json.dumps([neighbour(7000), neighbour(7001), word(7000)]), flush=True)
+own, chosen, not_chosen, beyond, address = *map(int, sys.argv[1:5]), sys.argv[5]
+other = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=lambda: other.accept()[0].sendall(b"other"), daemon=True).start()
+print("REPORT " + json.dumps({
+    "sidecar": neighbour(7000), "nobody": neighbour(7001), "datagram": word(7000), "chosen": neighbour(chosen),
+    "not chosen": neighbour(not_chosen), "beyond": neighbour(beyond, address), "other": other.getsockname()[1]}), flush=True)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         said = b"SANDBOX"
@@ -232,8 +284,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(said)
     def log_message(self, *_):
         pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+http.server.ThreadingHTTPServer(("127.0.0.1", own), Handler).serve_forever()
 """
+
+
+@contextmanager
+def telling(word: str, host: str = "127.0.0.1") -> Iterator[int]:
+    """A server of this machine; its port."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(word.encode())
+
+    with socketserver.ThreadingTCPServer((host, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield int(server.server_address[1])
+        server.shutdown()
+        thread.join()
+
+
+def own_address() -> str:
+    """One of this machine's that is not loopback, or loopback where it has none. Nothing is sent: it asks for the route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(sock.getsockname()[0])
 
 
 def test_callers_reach_the_sandbox(scene: Scene) -> None:
@@ -245,12 +323,23 @@ def test_callers_reach_the_sandbox(scene: Scene) -> None:
     port = free_port()
     before = scene.fingerprint()
     here = machine(*scene.homes) | network()
-    running = developer.run(
-        scene, "intercept", "-n", scene.namespace, "-o", "json", "deploy/echo", "-c", "app", "--sandbox", "namespace",
-        "-p", f"{port}:8080", "--", developer.python(), "-c", SERVE, str(port),
-    )  # fmt: skip
-    running.wait_for("ready", 60)
-    assert report(running) == ["127.0.0.1", "ECONNREFUSED", ["127.0.0.1", 25000]]
+    address = own_address()
+    with telling("chosen") as chosen, telling("another") as another, telling("beyond", address) as beyond:
+        running = developer.run(
+            scene, "intercept", "-n", scene.namespace, "-o", "json", "deploy/echo", "-c", "app", "--sandbox", "namespace",
+            "-p", f"{port}:8080", "--local", str(chosen), "--local", f"{address}:{beyond}",
+            "--", developer.python(), "-c", SERVE, *map(str, (port, chosen, another, beyond)), address,
+        )  # fmt: skip
+        running.wait_for("ready", 60)
+        said = report(running)
+    other = said.pop("other")
+    assert said == {
+        "sidecar": "127.0.0.1", "nobody": "ECONNREFUSED", "datagram": ["127.0.0.1", 25000],
+        "chosen": "chosen", "not chosen": "ECONNREFUSED", "beyond": "beyond",
+    }  # fmt: skip
+    running.wait_line(lambda line: f"port {other} of COMMAND is 127.0.0.1:{other}" in line.text, 60, "published port")
+    with socket.create_connection(("127.0.0.1", other), 60) as sock:
+        assert sock.recv(100) == b"other"
     scene.expect("http://echo", "200 SANDBOX")
     seen = subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True)
     assert seen.stdout == "SANDBOX"
