@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ RECORDED_BODY = 64 * 1024  # bytes of each body in a recording
     "--record", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Write the requests with their bodies to FILE.har or FILE.jsonl, for replay.",
 )  # fmt: skip
+@click.option(
+    "--max-rps", "rps", type=click.IntRange(1), metavar="N",
+    help="If Linkerd's tap shows them: at most so many new requests a second.  [default: 100]",
+)  # fmt: skip
 @click.option("--attach", is_flag=True, help="If nobody intercepts TARGET, read along in its pods; nothing restarts.")
 @click.option(
     "--agent-image", "image", metavar="own|IMAGE",
@@ -60,7 +65,9 @@ RECORDED_BODY = 64 * 1024  # bytes of each body in a recording
 @verbose_option
 @click.pass_context
 def tap(ctx: click.Context, /, output: str, record: Path | None, show_headers: bool, **typed: Any) -> int:
-    """Show the requests that pass TARGET while it is intercepted from this machine, or, with --attach, at any time.
+    """Show the requests that pass TARGET while it is intercepted from this machine.
+
+    If nobody intercepts it: from Linkerd's viz where that sees it, or, with --attach, anywhere.
 
     Without TARGET, of the only intercept that runs. Run it in another terminal, beside the intercept.
 
@@ -98,6 +105,7 @@ def read_options(
     most: int | None,
     show_secrets: bool,
     record: Path | None,
+    rps: int | None,
     attach: bool,
     image: str | None,
     **access: Any,
@@ -130,10 +138,13 @@ def read_options(
         raise click.UsageError("--attach reads what callers ask; what the workload asks passes an intercept only", ctx)
     if image is not None and not attach:
         raise click.UsageError("--agent-image is for --attach", ctx)
+    if attach and rps is not None:
+        raise click.UsageError("--max-rps is for Linkerd's tap, which --attach does not ask", ctx)
     bodies = RECORDED_BODY if record is not None else 0
-    return TapOptions(
+    options = TapOptions(
         target, wanted, callers, most or 0, show_secrets, bodies, attach=attach, image=image, access=Access(**access)
     )
+    return options if rps is None else replace(options, rps=rps)
 
 
 async def _follow(options: "TapOptions", output: str, headers: bool, record: Path | None, teller: "Teller") -> int:

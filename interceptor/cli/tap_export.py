@@ -13,7 +13,7 @@ from interceptor import __version__
 
 Record = dict[str, Any]
 
-_OURS = ("direction", "pod", "peer", "caller", "caller_id", "grpc_status", "cancelled", "ambiguities", "trace_id")
+_OURS = ("direction", "pod", "peer", "caller", "caller_id", "route", "grpc_status", "cancelled", "ambiguities", "trace_id")
 
 _HOP = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te"})
 
@@ -54,7 +54,7 @@ def har_entry(record: Record) -> dict[str, Any]:
                 {"name": name, "value": value} for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True)
             ],
             "headersSize": -1,
-            "bodySize": record["request_size"],
+            "bodySize": -1 if record["request_size"] is None else record["request_size"],
         },
         "response": {
             "status": record["status"],

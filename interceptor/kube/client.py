@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any
 
 from interceptor.kube.access import Access
-from interceptor.kube.errors import ApiError, Call, Unreachable
+from interceptor.kube.errors import ApiError, Call, NotFound, Unreachable
 from interceptor.kube.execute import ExecResult, execute
 from interceptor.kube.logs import LogLine, follow_logs
 from interceptor.kube.portforward import PortForward, open_port_forward
+from interceptor.kube.post import Posted, open_post
 from interceptor.kube.resources import ACCESS_REVIEWS, PODS, SERVICE_ACCOUNTS, SUBJECT_REVIEWS, Resource
 from interceptor.kube.streams import ContainerStream, open_stream
 from interceptor.kube.transport import Request, Transport
@@ -210,6 +211,18 @@ class Cluster:
     async def version(self) -> Object:
         """The server's version, as `kubectl version` shows it."""
         return await self._json(Request("GET", "/version", Call("read the server's version")))
+
+    async def serves(self, group_version: str) -> bool:
+        """Whether there is such an API. Raises ApiError where it is an extension's, and that doesn't answer."""
+        try:
+            await self._json(Request("GET", f"/apis/{group_version}", Call(f"read what {group_version} has")))
+        except NotFound:
+            return False
+        return True
+
+    def post(self, path: str, call: Call, body: bytes, *, silence: float) -> AbstractAsyncContextManager[Posted]:
+        """Send bytes to an extension's API, and read bytes for as long as they come."""
+        return open_post(self._transport, path, call, body, silence=silence)
 
     async def clock(self) -> datetime.datetime:
         """The time by the server's clock, as its answers are stamped: to the second, and as late as the answer."""

@@ -166,7 +166,8 @@ def _read_status(body: bytes) -> tuple[str, str]:
         return "", _cut(" ".join(body.decode(errors="replace").split()))
     if not isinstance(status, dict):
         return "", ""
-    return str(status.get("reason") or ""), str(status.get("message") or "")
+    # An extension's own server may write {"error": "..."}, as Linkerd's tap API does.
+    return str(status.get("reason") or ""), str(status.get("message") or status.get("error") or "")
 
 
 def _cut(text: str) -> str:

@@ -88,7 +88,7 @@ class Transport:
             limits = aiohttp.ClientTimeout(total=self._total, sock_connect=self._connect)
         else:
             limits = aiohttp.ClientTimeout(total=None, sock_connect=self._connect, sock_read=silence)
-        data = None if request.body is None else json.dumps(request.body).encode()
+        data = _encoded(request.body)
         with self._translated():
             credential = await self.access.source.current()
             response = await self._send(request, data, credential, limits)
@@ -175,6 +175,11 @@ class Transport:
             raise refused_by_proxy(self.access, error.status, error.message) from error
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             raise unreachable(_cause(error), self.access.server, proxy=self.access.shown_proxy) from error
+
+
+def _encoded(body: Any) -> bytes | None:
+    """An object as JSON, bytes as they are."""
+    return body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
 
 
 class _Refused(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,10 @@ from interceptor.kube.resources import PODS
 AGAIN = 5.0  # seconds before the pods are listed again for an address that nobody has
 
 _SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "ReplicaSet": "rs", "Job": "job"}
+_LABELLED = {
+    "deployment": "deploy", "statefulset": "sts", "daemonset": "ds", "replicaset": "rs", "k8s_job": "job",
+    "cronjob": "cronjob", "replicationcontroller": "replicationcontroller",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,16 @@ class Callers:
                 self._everywhere = False
                 self.note = f"callers outside of namespace {self._cluster.namespace} are shown by address only"
         return (await self._cluster.list(PODS, self._cluster.namespace)).items
+
+
+def caller_labelled(labels: Mapping[str, str]) -> Caller | None:
+    """A pod as Linkerd's labels name it; None where they name no pod."""
+    pod = labels.get("pod")
+    if not pod:
+        return None
+    kind = next((kind for kind in _LABELLED if labels.get(kind)), None)
+    workload = f"{_LABELLED[kind]}/{labels[kind]}" if kind is not None else ""
+    return Caller(pod, labels.get("namespace", ""), workload)
 
 
 def caller_of(pod: dict[str, Any]) -> Caller:

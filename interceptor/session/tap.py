@@ -1,8 +1,8 @@
 """Follows a workload's requests from another terminal; `cli.tap` calls `follow` and prints.
 
 Of an intercepted workload: its client sees every request anyway; this asks it over its control socket. Of another one:
-`attach`. The cluster is asked only for what it alone knows: which workload is meant, and whose pods the callers' addresses
-are.
+`viztap` where Linkerd's viz sees it, or `attach`. The cluster is asked only for what it alone knows: which workload is
+meant, and whose pods the callers' addresses are.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from interceptor.session.attach import attach
 from interceptor.session.events import Teller
 from interceptor.session.options import Access
 from interceptor.session.reading import Attached
+from interceptor.session.viztap import DEFAULT_RPS, VizOptions, follow_viz, look
 from interceptor.workload.kinds import WorkloadRef
 from interceptor.workload.life import holder_of
 from interceptor.workload.names import lease_name
@@ -41,6 +42,7 @@ class TapOptions:
     bodies: int = 0
     attach: bool = False  # where nobody intercepts it, read along in its pods
     image: str | None = None  # for that, as for an intercept's agent
+    rps: int = DEFAULT_RPS  # of the mesh's own tap
     access: Access = field(default_factory=Access)
 
 
@@ -88,14 +90,15 @@ async def _not_here(access: Access, ref: WorkloadRef) -> InterceptorError:
 async def follow(options: TapOptions, teller: Teller | None = None) -> AsyncGenerator[Record, None]:
     """Records as they come, each with its `caller` where that is known; ends with the session or after `most`.
 
-    With `attach` also of a workload that nobody intercepts; `teller` hears of that.
+    Given a teller, also of a workload that nobody intercepts: with `attach`, or where its mesh has a tap.
     """
     try:
         session = await find_session(options.access, options.target, beside=True)
-    except NotIntercepted:
-        if not options.attach or options.target is None or teller is None:
+    except NotIntercepted as error:
+        if options.target is None or teller is None:
             raise
-        found = _attached(options, options.target, teller)
+        other = _attached if options.attach else _by_mesh
+        found = other(options, options.target, teller, error)
     else:
         found = follow_session(session, options)
     async with aclosing(found) as records:
@@ -103,7 +106,25 @@ async def follow(options: TapOptions, teller: Teller | None = None) -> AsyncGene
             yield record
 
 
-async def _attached(options: TapOptions, target: str, teller: Teller) -> AsyncGenerator[Record, None]:
+async def _by_mesh(
+    options: TapOptions, target: str, teller: Teller, error: NotIntercepted
+) -> AsyncGenerator[Record, None]:
+    """From Linkerd's viz; `error` where it can't see the workload."""
+    wanted = VizOptions(target, options.wanted, options.secrets, options.bodies, options.rps)
+    async with open_cluster(options.access) as cluster:
+        with teller.busy(f"looking at {target}"):
+            plan = await look(cluster, wanted)
+        if plan is None:
+            raise error
+        found = follow_viz(cluster, plan, wanted, teller)
+        async with aclosing(_chosen(found, options, Callers(cluster))) as records:
+            async for record in records:
+                yield record
+
+
+async def _attached(
+    options: TapOptions, target: str, teller: Teller, _error: NotIntercepted
+) -> AsyncGenerator[Record, None]:
     wanted = Attached(target, options.image, options.wanted, options.secrets, options.bodies)
     async with (
         open_cluster(options.access) as cluster,
@@ -151,6 +172,8 @@ async def _chosen(
 async def _add_caller(record: Record, callers: Callers) -> Caller | None:
     if record.get("direction") != INBOUND:
         return None
+    if (told := record.get("caller")) is not None:  # by the mesh
+        return Caller(told["pod"], told["namespace"], told["workload"])
     address = address_of(str(record.get("peer", "")))
     caller = callers.known(address) or await callers.find(address)
     if caller is not None and caller.pod != record.get("pod"):  # its own address: the mesh's proxy stands before it

@@ -64,7 +64,7 @@ class ApiServer:
                 request.path,
                 dict(request.query),
                 dict(request.headers),
-                json.loads(body) if body else None,
+                _body(request, body),
                 "".join(names),
             )
         )
@@ -78,6 +78,12 @@ class ApiServer:
         if isinstance(thing, web.StreamResponse):
             return thing
         return web.json_response(thing, status=code)
+
+
+def _body(request: web.Request, body: bytes) -> Any:
+    if request.content_type == "application/octet-stream":
+        return body
+    return json.loads(body) if body else None
 
 
 @dataclass

@@ -74,7 +74,7 @@ def of_record(record: dict[str, Any]) -> Recorded:
         unplayable = f"a connection that became {record['upgrade']}"
     elif not record["method"] or record["method"] == "CONNECT":
         unplayable = "no request of its own"
-    elif len(body) < int(record["request_size"]):
+    elif record["request_size"] is None or len(body) < int(record["request_size"]):  # None: the mesh's tap can't tell
         unplayable = "its body was not recorded whole"
     headers = [(name, value) for name, value in record["request_headers"]]
     return Recorded(
