@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interceptor.cli.figures import check_figures, figures_options, show_rows
 from interceptor.cli.lines import Lines
-from interceptor.cli.options import Seconds, access_options, verbose_option
+from interceptor.cli.options import access_options, verbose_option
 from interceptor.session.options import Access
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from interceptor.mesh.sources.model import Table
     from interceptor.mesh.sources.saved import Saved
     from interceptor.session.routes import RoutesOptions
-
-LONGEST_WINDOW = 600.0
 
 
 @click.command(
@@ -31,13 +30,7 @@ LONGEST_WINDOW = 600.0
 @click.option(
     "--from", "caller", metavar="WORKLOAD", default="", help="Only what this workload asks of TARGET, a service."
 )
-@click.option("-t", "--window", type=Seconds(), default=30.0, metavar="TIME", help="Over so long.  [default: 30s]")
-@click.option("-w", "--watch", is_flag=True, help="Again and again, until Ctrl-C.")
-@click.option(
-    "--source", type=click.Choice(["session", "proxies", "prometheus"]), default=None,
-    help="Ask only this: the intercept on this machine, the mesh's proxies, or Prometheus.",
-)  # fmt: skip
-@click.option("--prometheus", metavar="URL", default="", help="Ask the Prometheus at this address.")
+@figures_options
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Keep the figures in FILE."
 )
@@ -98,12 +91,9 @@ def read_options(
     **access: Any,
 ) -> "RoutesOptions":
     """Check what can be checked before anything is asked."""
-    if not 1.0 <= window <= LONGEST_WINDOW:
-        raise click.UsageError(f"--window takes 1s to {LONGEST_WINDOW / 60:.0f}m", ctx)
+    check_figures(ctx, window=window, source=source, prometheus=prometheus)
     if to and caller:
         raise click.UsageError("--to and --from exclude each other", ctx)
-    if prometheus and source not in (None, "prometheus"):
-        raise click.UsageError(f"--prometheus does not go with --source {source}", ctx)
     from interceptor.session.routes import RoutesOptions
 
     return RoutesOptions(target, to, caller, window, watch, source or "", prometheus, Access(**access))
@@ -164,22 +154,12 @@ def show(
     again: bool,
     baseline: "Baseline | None" = None,
 ) -> None:
-    """Print one table; on a terminal, the next one in its place."""
-    from interceptor.cli.look import Look
-    from interceptor.cli.routes_table import BAD, POOR, footer, json_rows, text_table
+    """Print one table."""
+    from interceptor.cli.routes_table import footer, json_rows, text_table
 
     if output == "json":
         document = json_rows(table, outbound=outbound, baseline=baseline)
         lines.line(json.dumps(document, indent=None if again else 2, ensure_ascii=False))
         return
-    look = Look.of(sys.stdout)
-    if again and look.terminal:
-        lines.write("\x1b[H\x1b[2J")
-    for text, success in text_table(table, outbound=outbound, wide=output == "wide", baseline=baseline):
-        colour = None
-        if look.colour and success is not None and success < POOR:
-            colour = "red" if success < BAD else "yellow"
-        lines.line(click.style(text, fg=colour) if colour else text)
-    lines.line("")
-    for text in footer(table, baseline):
-        lines.line(text)
+    rows = text_table(table, outbound=outbound, wide=output == "wide", baseline=baseline)
+    show_rows(rows, ("", *footer(table, baseline)), lines, again=again)

@@ -20,7 +20,6 @@ _LATENCY = ("LATENCY_P50", "LATENCY_P95", "LATENCY_P99")
 _MORE = ("READ_BYTES/SEC", "WRITE_BYTES/SEC")
 _POLICY = ("TIMEOUTS", "RETRIES")
 _WHERE, _DIFFERS = "WHERE", "DIFFERENCE"
-POOR, BAD = 0.999, 0.95  # success rates below which a row is worth a look
 
 
 @dataclass(frozen=True)

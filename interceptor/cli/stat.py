@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interceptor.cli.figures import check_figures, figures_options, show_rows
 from interceptor.cli.lines import Lines
-from interceptor.cli.options import Seconds, access_options, all_namespaces_option, complete_target, verbose_option
+from interceptor.cli.options import access_options, all_namespaces_option, complete_target, verbose_option
 from interceptor.session.options import Access
 
 if TYPE_CHECKING:
     from interceptor.session.stat import Look, StatOptions
-
-LONGEST_WINDOW = 600.0
 
 
 @click.command(
@@ -24,13 +23,7 @@ LONGEST_WINDOW = 600.0
 )
 @click.argument("targets", nargs=-1, metavar="[TARGET]...", shell_complete=complete_target)
 @all_namespaces_option
-@click.option("-t", "--window", type=Seconds(), default=30.0, metavar="TIME", help="Over so long.  [default: 30s]")
-@click.option("-w", "--watch", is_flag=True, help="Again and again, until Ctrl-C.")
-@click.option(
-    "--source", type=click.Choice(["session", "proxies", "prometheus"]), default=None,
-    help="Ask only this: intercepts on this machine, the mesh's proxies, or Prometheus.",
-)  # fmt: skip
-@click.option("--prometheus", metavar="URL", default="", help="Ask the Prometheus at this address.")
+@figures_options
 @access_options
 @click.option(
     "-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True,
@@ -60,10 +53,7 @@ def stat(
       interceptor stat deploy/web deploy/orders -o wide
       interceptor stat deploy -w --window 10s
     """
-    if not 1.0 <= window <= LONGEST_WINDOW:
-        raise click.UsageError(f"--window takes 1s to {LONGEST_WINDOW / 60:.0f}m", ctx)
-    if prometheus and source not in (None, "prometheus"):
-        raise click.UsageError(f"--prometheus does not go with --source {source}", ctx)
+    check_figures(ctx, window=window, source=source, prometheus=prometheus)
     if all_namespaces and any("/" in one for one in targets):
         raise click.UsageError("-A goes with kinds (deploy), not with the name of one workload", ctx)
     from interceptor.cli.report import open_teller
@@ -92,9 +82,7 @@ async def _print(options: "StatOptions", output: str) -> int:
 
 
 def show(look: "Look", lines: Lines, *, output: str, options: "StatOptions") -> None:
-    """Print one look; on a terminal, the next one in its place."""
-    from interceptor.cli.look import Look as Terminal
-    from interceptor.cli.routes_table import BAD, POOR
+    """Print one look."""
     from interceptor.cli.stat_table import footer, json_rows, text_table
 
     if output == "json":
@@ -103,17 +91,8 @@ def show(look: "Look", lines: Lines, *, output: str, options: "StatOptions") -> 
         for text in look.unknown:
             click.echo(f"unknown: {text}", err=True)
         return
-    terminal = Terminal.of(sys.stdout)
-    if options.watch and terminal.terminal:
-        lines.write("\x1b[H\x1b[2J")
     if not look.rows:
-        lines.line("no workloads")
-    else:
-        for text, success in text_table(look.rows, namespaces=options.all_namespaces, wide=output == "wide"):
-            colour = None
-            if terminal.colour and success is not None and success < POOR:
-                colour = "red" if success < BAD else "yellow"
-            lines.line(click.style(text, fg=colour) if colour else text)
-        lines.line("")
-    for text in footer(look):
-        lines.line(text)
+        show_rows([("no workloads", None)], footer(look), lines, again=options.watch)
+        return
+    rows = text_table(look.rows, namespaces=options.all_namespaces, wide=output == "wide")
+    show_rows(rows, ("", *footer(look)), lines, again=options.watch)
