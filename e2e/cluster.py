@@ -1,5 +1,6 @@
 """The cluster of a test run: $KUBECONFIG, else the one beside the repository, else kind; and images for its node."""
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -146,6 +147,15 @@ class Cluster:
     def _load(self, tagged: str, folder: Path, **arguments: str) -> str:
         if self._has(tagged):
             return tagged
+        # Of two runs that build one image at the same moment, each would take away what the other loads.
+        with self.kubeconfig.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self._has(tagged):
+                self._build(tagged, folder, **arguments)
+        self._loaded.add(tagged)
+        return tagged
+
+    def _build(self, tagged: str, folder: Path, **arguments: str) -> None:
         if self.beside:
             run(BESIDE, "image", tagged, folder, *(f"{k}={v}" for k, v in arguments.items()))
         elif self._kind:
@@ -156,8 +166,6 @@ class Cluster:
             raise Unavailable(
                 f"no way to load {tagged} into this cluster: name images it can pull in E2E_IMAGE, E2E_PYTHON_IMAGE"
             )
-        self._loaded.add(tagged)
-        return tagged
 
     def _has(self, tagged: str) -> bool:
         if tagged in self._loaded:
