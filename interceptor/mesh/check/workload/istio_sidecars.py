@@ -9,8 +9,8 @@ from interceptor.mesh.check import istio
 from interceptor.mesh.check.facts import Facts
 from interceptor.mesh.check.linkerd.scope import MUTATING
 from interceptor.mesh.check.model import PASSED, SKIPPED, Category, Check, Failed, Verdict, lines
-from interceptor.mesh.check.workload.meshed import injection_ports
-from interceptor.mesh.check.workload.subject import Subject, name, targets
+from interceptor.mesh.check.workload.meshed import not_ready, passed_by
+from interceptor.mesh.check.workload.subject import Subject, name
 from interceptor.mesh.podstatus import pod_status
 
 Object = dict[str, Any]
@@ -44,13 +44,7 @@ def category(subject: Subject) -> Category:
     async def settings(facts: Facts) -> Verdict:
         namespace = await facts.find(resources.NAMESPACES, None, subject.namespace) or {"metadata": {}}
         wrong = [*_meaningless(namespace["metadata"], subject), *await _revision(facts, namespace["metadata"], subject)]
-        metadata = subject.template.get("metadata") or {}
-        excluded = injection_ports((metadata.get("annotations") or {}).get(_EXCLUDE, ""))
-        wrong += [
-            f"* {_EXCLUDE}: port {port} is one that Services lead to"
-            for port in sorted(targets(await subject.services(facts), subject.template["spec"]))
-            if any(low <= port <= high for low, high in excluded)
-        ]
+        wrong += await passed_by(facts, subject, _EXCLUDE)
         if not wrong:
             return PASSED
         return Failed(
@@ -64,13 +58,7 @@ def category(subject: Subject) -> Category:
         if not pods:
             return SKIPPED
         unready = [name(pod) for pod in pods if not istio.proxy_ready(pod)]
-        if not unready:
-            return PASSED
-        return Failed(
-            lines("Some sidecars are not ready:", [f"* {item}" for item in unready]),
-            "their pods get no requests through Services",
-            f"kubectl logs {unready[0]} -c {istio.PROXY} {subject.flag}",
-        )
+        return not_ready("sidecars", unready, istio.PROXY, subject)
 
     async def current(facts: Facts) -> Verdict:
         pods = [pod for pod in await subject.pods(facts) if istio.has_proxy(pod)]

@@ -47,13 +47,7 @@ def category(subject: Subject) -> Category:
             for item in (namespace, {"metadata": subject.template.get("metadata") or {}})
             if item is not None and (value := injection.misspelt(item))
         ]
-        annotations = (subject.template.get("metadata") or {}).get("annotations") or {}
-        skipped = injection_ports(annotations.get(_SKIP, ""))
-        wrong += [
-            f"* {_SKIP}: port {port} is one that Services lead to"
-            for port in sorted(targets(await subject.services(facts), subject.template["spec"]))
-            if any(low <= port <= high for low, high in skipped)
-        ]
+        wrong += await passed_by(facts, subject, _SKIP)
         if not wrong:
             return PASSED
         why = "what is skipped is neither encrypted nor measured"
@@ -69,13 +63,7 @@ def category(subject: Subject) -> Category:
 
     async def ready(facts: Facts) -> Verdict:
         unready = [name(pod) for pod in await own(facts) if not proxies.proxy_ready(pod) and not _over(pod)]
-        if not unready:
-            return PASSED
-        return Failed(
-            lines("Some proxies are not ready:", [f"* {item}" for item in unready]),
-            "their pods get no requests through Services",
-            f"kubectl logs {unready[0]} -c {PROXY} {subject.flag}",
-        )
+        return not_ready("proxies", unready, PROXY, subject)
 
     async def current(facts: Facts) -> Verdict:
         pods = await own(facts)
@@ -136,7 +124,29 @@ def category(subject: Subject) -> Category:
     )
 
 
-def injection_ports(text: str) -> list[tuple[int, int]]:
+def not_ready(what: str, unready: list[str], container: str, subject: Subject) -> Verdict:
+    """On pods whose container of the mesh is not ready."""
+    if not unready:
+        return PASSED
+    return Failed(
+        lines(f"Some {what} are not ready:", [f"* {item}" for item in unready]),
+        "their pods get no requests through Services",
+        f"kubectl logs {unready[0]} -c {container} {subject.flag}",
+    )
+
+
+async def passed_by(facts: Facts, subject: Subject, annotation: str) -> list[str]:
+    """What is wrong with an annotation that leads ports past the proxy."""
+    annotations = (subject.template.get("metadata") or {}).get("annotations") or {}
+    skipped = _ports(annotations.get(annotation, ""))
+    return [
+        f"* {annotation}: port {port} is one that Services lead to"
+        for port in sorted(targets(await subject.services(facts), subject.template["spec"]))
+        if any(low <= port <= high for low, high in skipped)
+    ]
+
+
+def _ports(text: str) -> list[tuple[int, int]]:
     """A list of ports and ranges in an annotation; what is neither says nothing."""
     found = []
     for part in filter(None, (part.strip() for part in text.split(","))):
