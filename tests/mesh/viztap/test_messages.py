@@ -102,7 +102,8 @@ def test_asks_as_go_asks() -> None:
 @given(st.integers(1, 40))
 def test_frames_in_pieces(size: int) -> None:
     sent = framed(*(one.name for one in EVENTS)) + b"\x00\x00\x00\x00"
-    frames, found = Frames(), []
+    frames = Frames()
+    found: list[bytes] = []
     for at in range(0, len(sent), size):
         found += frames.feed(sent[at : at + size])
     assert found == [*(one.data for one in EVENTS), b""]
