@@ -1,18 +1,20 @@
 """Requests of three protocols whose count, status and time are known: server and generator in one file, so that both agree.
 
-server PORT GRPC_PORT SCALE        HTTP/1.1 and HTTP/2 with prior knowledge on one port, gRPC (grpcio) on the other
-load HOST PORT GRPC_PORT COUNT     COUNT requests; one line of JSON: counts by route and status, latencies by route
+server PORT GRPC_PORT SCALE          HTTP/1.1 and HTTP/2 with prior knowledge on one port, gRPC (grpcio) on the other
+load HOST PORT GRPC_PORT COUNT RATE  COUNT requests, RATE of them a second whatever the answers do (0: as fast as it goes);
+                                     one line of JSON: counts by route and status, latencies by route
 
 What a request is and how it is answered follows from its number alone. SCALE multiplies the time an answer takes.
 """
 
 import asyncio
 import json
+import random
 import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from itertools import count
 
@@ -24,6 +26,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 H1, H2, GRPC = "h1", "h2", "grpc"
 CONNECTIONS = {H1: 48, H2: 4, GRPC: 2}
 AT_ONCE = {H1: 1, H2: 10, GRPC: 10}  # on one connection
+SPARE = 3  # times as many where a rate is held: there a request must not wait for the answer to another
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Kind:
 
 OK, NOT_FOUND, UNAVAILABLE = 0, 5, 14
 KINDS = {
-    "none": Kind(H1, "GET", "/none/{id}", (200,), (0, 0)),  # not part of the load
+    "none": Kind(H1, "GET", "/none/{id}", (200,), (0, 0)),
     "books": Kind(H1, "GET", "/books/{id}", (200,), (20, 60)),
     "orders": Kind(H1, "POST", "/orders/{id}", (201, 201, 201, 409), (40, 50)),
     "flaky": Kind(H1, "GET", "/flaky/{id}", (200, 500, 200, 200, 503, 200, 200, 500, 200, 200), (30, 40)),
@@ -61,12 +64,17 @@ KINDS = {
     "Get": Kind(GRPC, "POST", "/shop.Shop/Get", (OK,), (20, 80)),
     "Find": Kind(GRPC, "POST", "/shop.Shop/Find", (OK, NOT_FOUND), (30, 50)),
     "Buy": Kind(GRPC, "POST", "/shop.Shop/Buy", (OK, OK, UNAVAILABLE), (50, 60)),
+    "v2none": Kind(H2, "GET", "/v2/none/{id}", (200,), (0, 0)),
+    "None": Kind(GRPC, "POST", "/shop.Shop/None", (OK,), (0, 0)),
 }
 # Which of a hundred requests are what: 60 HTTP/1.1, 25 HTTP/2, 15 gRPC.
 HUNDRED = (
     *("books",) * 30, *("orders",) * 10, *("flaky",) * 15, *("items",) * 5,
     *("v2books",) * 13, *("v2carts",) * 6, *("v2flaky",) * 6, *("Get",) * 7, *("Find",) * 4, *("Buy",) * 4,
 )  # fmt: skip
+# Where a rate is held: among them some that take no time, so that all they take is the way, and the wait for a processor.
+WAYS = (*("none",) * 10, *("v2none",) * 10, *("None",) * 10)
+MIXED = random.Random(7).sample(HUNDRED + WAYS, len(HUNDRED + WAYS))  # noqa: S311 (the same each time)
 
 
 def kind_of(path: str) -> tuple[Kind, int]:
@@ -191,20 +199,34 @@ class Tally:
     def add(self, kind: Kind, status: object, began: float, answered: float) -> None:
         word = f"grpc {status}" if kind.protocol == GRPC else status
         self.counts[f"{kind.route} {word}"] += 1
-        self.latencies[kind.route].append((answered - began) * 1000)
-
-    def report(self, seconds: float) -> dict[str, object]:
-        spread = {}
-        for route, found in self.latencies.items():
-            found.sort()
-            spread[route] = [found[-(-len(found) * share // 100) - 1] for share in (50, 95, 99)]
-        return {"counts": self.counts, "latencies": spread, "seconds": seconds}
+        self.latencies[kind.route].append(round((answered - began) * 1000, 3))
 
 
-async def load_h1(host: str, port: int, numbers: "count[int]", most: int, tally: Tally) -> None:
+class Pace:
+    """When each request is due; how late each began is told."""
+
+    def __init__(self, most: int, rate: float) -> None:
+        self.most, self.rate = most, rate
+        self._order = MIXED if rate else HUNDRED
+        self.began = time.monotonic()
+        self.late: list[float] = []
+
+    async def requests(self, protocol: str, numbers: "count[int]") -> AsyncIterator[tuple[Kind, int]]:
+        """Those of a protocol, each when it is due; several who send share the numbers."""
+        while (number := next(numbers)) < self.most:
+            kind = KINDS[self._order[number % len(self._order)]]
+            if kind.protocol == protocol:
+                if self.rate:
+                    due = self.began + number / self.rate
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                    self.late.append(round((time.monotonic() - due) * 1000, 3))
+                yield kind, number
+
+
+async def load_h1(host: str, port: int, pace: Pace, numbers: "count[int]", _: int, tally: Tally) -> None:
     """One connection, one request after the other."""
     reader, writer = await asyncio.open_connection(host, port)
-    for kind, number in requests(H1, numbers, most):
+    async for kind, number in pace.requests(H1, numbers):
         body = b"y" * 100 if kind.method == "POST" else b""
         path = kind.path.replace("{id}", str(number))
         head = f"{kind.method} {path} HTTP/1.1\r\nHost: shop\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -218,61 +240,72 @@ async def load_h1(host: str, port: int, numbers: "count[int]", most: int, tally:
     writer.close()
 
 
-async def load_h2(host: str, port: int, numbers: "count[int]", most: int, tally: Tally) -> None:
+class CallerH2:
     """One connection with many streams at once."""
-    reader, writer = await asyncio.open_connection(host, port)
-    connection = h2.connection.H2Connection()
-    connection.initiate_connection()
-    writer.write(connection.data_to_send())
-    left = requests(H2, numbers, most)
-    under_way: dict[int, tuple[Kind, float, int, float]] = {}
 
-    def begin() -> None:
-        for kind, number in left:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_once: int, tally: Tally) -> None:
+        self._reader, self._writer, self._tally = reader, writer, tally
+        self._places = asyncio.Semaphore(at_once)
+        self._connection = h2.connection.H2Connection()
+        self._under_way: dict[int, tuple[Kind, float]] = {}
+        self._answered: dict[int, tuple[int, float]] = {}
+        self._all_sent = False
+
+    async def send(self, requests: AsyncIterator[tuple[Kind, int]]) -> None:
+        connection = self._connection
+        connection.initiate_connection()
+        async for kind, number in requests:
+            await self._places.acquire()
             stream = connection.get_next_available_stream_id()
             path = kind.path.replace("{id}", str(number))
             head = [(":method", kind.method), (":path", path), (":scheme", "http"), (":authority", "shop")]
             connection.send_headers(stream, head, end_stream=kind.method == "GET")
             if kind.method != "GET":
                 connection.send_data(stream, b"y" * 100, end_stream=True)
-            under_way[stream] = kind, time.monotonic(), 0, 0.0
-            if len(under_way) >= AT_ONCE[H2]:
-                break
-        writer.write(connection.data_to_send())
+            self._under_way[stream] = kind, time.monotonic()
+            self._writer.write(connection.data_to_send())
+        self._all_sent = True
+        if not self._under_way:
+            self._writer.close()
 
-    begin()
-    while under_way:
-        for event in connection.receive_data(await reader.read(65536)):
-            if isinstance(event, h2.events.ResponseReceived):
-                kind, began, _, _ = under_way[event.stream_id]
-                status = int(dict(event.headers)[b":status"])
-                under_way[event.stream_id] = kind, began, status, time.monotonic()
-            elif isinstance(event, h2.events.DataReceived):
-                connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            elif isinstance(event, h2.events.StreamEnded):
-                tally.add(*_reordered(under_way.pop(event.stream_id)))
-        if len(under_way) < AT_ONCE[H2]:
-            begin()
-        writer.write(connection.data_to_send())
-    writer.close()
+    async def receive(self) -> None:
+        connection = self._connection
+        while data := await self._reader.read(65536):
+            now = time.monotonic()
+            for event in connection.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    self._answered[event.stream_id] = int(dict(event.headers)[b":status"]), now
+                elif isinstance(event, h2.events.DataReceived):
+                    connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, h2.events.StreamEnded):
+                    kind, began = self._under_way.pop(event.stream_id)
+                    status, answered = self._answered.pop(event.stream_id)
+                    self._tally.add(kind, status, began, answered)
+                    self._places.release()
+            self._writer.write(connection.data_to_send())
+            if self._all_sent and not self._under_way:
+                self._writer.close()
+                return
 
 
-def _reordered(done: tuple[Kind, float, int, float]) -> tuple[Kind, int, float, float]:
-    kind, began, status, answered = done
-    return kind, status, began, answered
+async def load_h2(host: str, port: int, pace: Pace, numbers: "count[int]", at_once: int, tally: Tally) -> None:
+    """One connection."""
+    caller = CallerH2(*await asyncio.open_connection(host, port), at_once, tally)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(caller.send(pace.requests(H2, numbers)), name="send")
+        group.create_task(caller.receive(), name="receive")
 
 
-async def load_grpc(host: str, port: int, numbers: "count[int]", most: int, tally: Tally) -> None:
+async def load_grpc(host: str, port: int, pace: Pace, numbers: "count[int]", at_once: int, tally: Tally) -> None:
     """One channel with many calls at once."""
     import grpc
 
-    left = requests(GRPC, numbers, most)
     options = [("grpc.use_local_subchannel_pool", 1)]  # else channels to one address share a connection
     async with grpc.aio.insecure_channel(f"{host}:{port}", options=options) as channel:
         calls = {kind: channel.unary_unary(kind.path) for kind in KINDS.values() if kind.protocol == GRPC}
 
         async def call() -> None:
-            for kind, number in left:
+            async for kind, number in pace.requests(GRPC, numbers):
                 began, status = time.monotonic(), OK
                 try:
                     await calls[kind](b"%d" % number)
@@ -281,42 +314,23 @@ async def load_grpc(host: str, port: int, numbers: "count[int]", most: int, tall
                 tally.add(kind, status, began, time.monotonic())
 
         async with asyncio.TaskGroup() as group:
-            for one in range(AT_ONCE[GRPC]):
+            for one in range(at_once):
                 group.create_task(call(), name=f"calls {one}")
 
 
-def requests(protocol: str, numbers: "count[int]", most: int) -> "_Requests":
-    return _Requests(protocol, numbers, most)
-
-
-class _Requests:
-    """The requests of a protocol, shared by all who send them; the same iterator may be taken up again."""
-
-    def __init__(self, protocol: str, numbers: "count[int]", most: int) -> None:
-        self._protocol, self._numbers, self._most = protocol, numbers, most
-
-    def __iter__(self) -> "_Requests":
-        return self
-
-    def __next__(self) -> tuple[Kind, int]:
-        while (number := next(self._numbers)) < self._most:
-            kind = KINDS[HUNDRED[number % 100]]
-            if kind.protocol == self._protocol:
-                return kind, number
-        raise StopIteration
-
-
-async def load(host: str, port: int, grpc_port: int, most: int) -> dict[str, object]:
-    tally, began = Tally(), time.monotonic()
-    sender: dict[str, Callable[..., object]] = {H1: load_h1, H2: load_h2, GRPC: load_grpc}
+async def load(host: str, port: int, grpc_port: int, most: int, rate: float) -> dict[str, object]:
+    tally, pace = Tally(), Pace(most, rate)
+    sender: dict[str, Callable[..., Coroutine[None, None, None]]] = {H1: load_h1, H2: load_h2, GRPC: load_grpc}
+    spare = SPARE if rate else 1
     async with asyncio.TaskGroup() as group:
         for protocol, connections in CONNECTIONS.items():
-            numbers = count()
-            for one in range(connections):
-                to = grpc_port if protocol == GRPC else port
-                sending = sender[protocol](host, to, numbers, most, tally)
-                group.create_task(sending, name=f"{protocol} {one}")  # type: ignore[arg-type]
-    return tally.report(time.monotonic() - began)
+            numbers, to = count(), grpc_port if protocol == GRPC else port
+            more, at_once = (spare, 1) if protocol == H1 else (1, AT_ONCE[protocol] * spare)
+            for one in range(connections * more):
+                sending = sender[protocol](host, to, pace, numbers, at_once, tally)
+                group.create_task(sending, name=f"{protocol} {one}")
+    seconds = time.monotonic() - pace.began
+    return {"counts": tally.counts, "latencies": tally.latencies, "late": pace.late, "seconds": seconds}
 
 
 def main(what: str, *arguments: str) -> None:
@@ -324,8 +338,8 @@ def main(what: str, *arguments: str) -> None:
         port, grpc_port, scale = arguments
         asyncio.run(serve(int(port), int(grpc_port), float(scale)))
     else:
-        host, port, grpc_port, most = arguments
-        print(json.dumps(asyncio.run(load(host, int(port), int(grpc_port), int(most)))))
+        host, port, grpc_port, most, rate = arguments
+        print(json.dumps(asyncio.run(load(host, int(port), int(grpc_port), int(most), float(rate)))))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from math import log
+from math import ceil, log
 from typing import Any
 
 from interceptor.http.exchange import Exchange
@@ -210,16 +210,17 @@ def middle_of(bucket: int) -> float:
 
 
 def quantile(buckets: dict[int, int], share: float) -> float | None:
-    """The middle of the bucket that holds the answer at this share."""
+    """By nearest rank, as if those in a bucket were spread evenly over it."""
     total = sum(buckets.values())
     if not total:
         return None
-    wanted, seen = share * total, 0
+    rank, below = max(1, ceil(share * total)), 0
     for bucket in sorted(buckets):
-        seen += buckets[bucket]
-        if seen >= wanted:
+        inside = buckets[bucket]
+        if below + inside >= rank:
             break
-    return middle_of(bucket)
+        below += inside
+    return float(_SMALLEST * GROWTH ** (bucket + (rank - below - 0.5) / inside))
 
 
 def bounds_of(buckets: dict[int, int]) -> dict[float, float]:
