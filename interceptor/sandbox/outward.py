@@ -13,12 +13,15 @@ import errno
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from interceptor.sandbox import doors
 from interceptor.sandbox.kernel import nfqueue, rules
 from interceptor.sandbox.kernel.nfqueue import Pair
 from interceptor.sandbox.machine import Machine
-from interceptor.sandbox.proxy import Dialer, Outgoing
+from interceptor.sandbox.proxy import Outgoing
+from interceptor.tunnel.client import Done
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.tunnel.relay import reset
 from interceptor.wire.reasons import Reason
@@ -36,6 +39,20 @@ _MARKS = {
 }
 
 
+class Opening(Protocol):
+    """A connection that the pod is about to make."""
+
+    def cancel(self) -> object:
+        """Give it up; nobody is told."""
+
+
+class Dialer(Protocol):
+    """Whoever can connect from inside the pod."""
+
+    def begin(self, host: str, port: int, done: Done, /) -> Opening:
+        """Connect as the pod would, and say later how that went; raises StreamRefused when it can't even be tried."""
+
+
 @dataclass(slots=True)
 class _Dialled:
     """The pod is connected; the local half is on its way to our listener."""
@@ -51,7 +68,8 @@ class Outward:
         self._queue = opened[doors.QUEUE]
         self._listeners = [opened[name] for name in (doors.TCP4, doors.TCP6) if name in opened]
         self._dialer, self._machine = dialer, machine
-        self._under_way: set[Pair] = set()
+        self._loop = asyncio.get_running_loop()
+        self._under_way: dict[Pair, Opening | asyncio.Task[None]] = {}
         self._dialled: dict[Pair, _Dialled] = {}
 
     async def serve(self) -> None:
@@ -66,6 +84,9 @@ class Outward:
         finally:
             for sock in (self._queue, *self._listeners):
                 loop.remove_reader(sock)
+            for opening in self._under_way.values():
+                opening.cancel()
+            self._under_way.clear()
             for dialled in self._dialled.values():
                 dialled.forgotten.cancel()
                 dialled.outgoing.abandon()
@@ -89,28 +110,39 @@ class Outward:
             elif pair in self._under_way or len(self._under_way) >= MOST_DIALS:
                 self._say(nfqueue.drop(packet.number))
             else:
-                self._under_way.add(pair)
-                dials.create_task(self._dial(packet), name=f"dial {pair.target[0]}:{pair.target[1]}")
+                self._dial(dials, packet)
 
-    async def _dial(self, packet: nfqueue.Packet) -> None:
+    def _dial(self, dials: asyncio.TaskGroup, packet: nfqueue.Packet) -> None:
+        """Connect to where the packet was meant for: a place of this machine, or the pod's (its own loopback, too)."""
         pair = packet.pair
+        address, port = pair.target
+        if self._machine.has(address, port):
+            dialling = self._dial_here(packet)
+            self._under_way[pair] = dials.create_task(dialling, name=f"dial {address}:{port} on this machine")
+            return
         try:
-            outgoing = await self._connect(*pair.target)
+            self._under_way[pair] = self._dialer.begin(address, port, partial(self._answered, packet))
         except StreamRefused as refused:
-            mark = _MARKS.get(refused.reason)
-            self._say(nfqueue.drop(packet.number) if mark is None else nfqueue.accept(packet.number, mark))
+            self._answered(packet, None, refused)
+
+    async def _dial_here(self, packet: nfqueue.Packet) -> None:
+        try:
+            outgoing = await self._machine.dial(*packet.pair.target)
+        except StreamRefused as refused:
+            self._answered(packet, None, refused)
         else:
-            forgotten = asyncio.get_running_loop().call_later(ARRIVAL, self._forget, pair)
+            self._answered(packet, outgoing, None)
+
+    def _answered(self, packet: nfqueue.Packet, outgoing: Outgoing | None, refused: StreamRefused | None) -> None:
+        pair = packet.pair
+        self._under_way.pop(pair, None)
+        if outgoing is not None:
+            forgotten = self._loop.call_later(ARRIVAL, self._forget, pair)
             self._dialled[pair] = _Dialled(outgoing, forgotten)
             self._say(nfqueue.accept(packet.number, rules.LEAD))
-        finally:
-            self._under_way.discard(pair)
-
-    async def _connect(self, address: str, port: int) -> Outgoing:
-        """Connect to where the packet was meant for: a place of this machine, or the pod's (its own loopback, too)."""
-        if self._machine.has(address, port):
-            return await self._machine.dial(address, port)
-        return await self._dialer.dial(address, port)
+        elif refused is not None:
+            mark = _MARKS.get(refused.reason)
+            self._say(nfqueue.drop(packet.number) if mark is None else nfqueue.accept(packet.number, mark))
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_AT_ONCE):
@@ -127,7 +159,6 @@ class Outward:
             return
         dialled.forgotten.cancel()
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         dialled.outgoing.attach(sock, b"")
 
     def _forget(self, pair: Pair) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from interceptor.kube import ApiError, Cluster, NotFound, PortForwardFailed, Unreachable
 from interceptor.session.events import Event, Teller
 from interceptor.session.pods import Pods
-from interceptor.tunnel.client import Outgoing, Tunnel, TunnelLost
+from interceptor.tunnel.client import Done, Opening, Outgoing, Tunnel, TunnelLost
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.tunnel.local import LocalSide
 from interceptor.tunnel.observer import Watcher
@@ -137,6 +137,13 @@ class Tunnels:
     async def dial(self, host: str, port: int) -> Outgoing:
         """Connect from a pod: the first whose tunnel stays up. Raises StreamRefused. See `sandbox.proxy.Dialer`."""
         return await self._stream({"host": host, "port": port}, f"{host}:{port}")
+
+    def begin(self, host: str, port: int, done: Done) -> Opening:
+        """Do the same without a task. Raises StreamRefused where no agent is connected. See `sandbox.outward.Dialer`."""
+        for agent in self.live:
+            if agent.tunnel is not None:
+                return agent.tunnel.begin({"host": host, "port": port}, f"{host}:{port}", done)
+        raise StreamRefused(Reason.GONE, "no agent is connected")
 
     async def open_flow(self, host: str, port: int) -> Outgoing:
         """Open a stream of datagrams to an address. See `sandbox.datagrams.Dialer`."""

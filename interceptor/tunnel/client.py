@@ -50,6 +50,40 @@ class Outgoing:
         self._relay.reset(Reason.CANCELLED)
 
 
+Done = Callable[["Outgoing | None", "StreamRefused | None"], None]
+"""Told once how an opening went: a connection, or why there is none."""
+
+
+class Opening:
+    """A stream that the agent was asked for. `cancel` gives it up: nobody is told then."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, relay: Relay, name: str, done: Done) -> None:
+        self._relay, self._name, self._done = relay, name, done
+        relay.on_accepted, relay.on_refused = self._accepted, self._refused
+        self._timer = loop.call_later(DIAL_TIME, self._late)
+
+    def cancel(self) -> None:
+        """Want it no more."""
+        self._end()
+        self._relay.reset(Reason.CANCELLED)
+
+    def _end(self) -> None:
+        self._timer.cancel()
+        self._relay.on_accepted = self._relay.on_refused = None
+
+    def _accepted(self, relay: Relay) -> None:
+        self._end()
+        self._done(Outgoing(relay), None)
+
+    def _refused(self, _: Relay, reason: Reason, text: str) -> None:
+        self._end()
+        self._done(None, StreamRefused(reason, text))
+
+    def _late(self) -> None:
+        self.cancel()
+        self._done(None, StreamRefused(Reason.TIMEOUT, f"{self._name}: no answer in {DIAL_TIME:g} s"))
+
+
 class Tunnel:
     """One tunnel to one agent. `ended` is set, with the reason, when it is over."""
 
@@ -96,34 +130,37 @@ class Tunnel:
 
     async def open(self, target: Mapping[str, Any], name: str) -> Outgoing:
         """Open a stream to whatever the agent serves under `target`; `name` is for people. Raises StreamRefused."""
+        answer: asyncio.Future[Outgoing] = self._loop.create_future()
+
+        def done(outgoing: Outgoing | None, refused: StreamRefused | None) -> None:
+            if outgoing is not None:
+                if answer.done():  # whoever asked was cancelled in this very pass
+                    outgoing.abandon()
+                else:
+                    answer.set_result(outgoing)
+            elif not answer.done():
+                assert refused is not None
+                answer.set_exception(refused)
+                answer.exception()  # marked as heard: whoever asked may have stopped waiting
+
+        opening = self.begin(target, name, done)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                answer.result().abandon()
+            else:
+                opening.cancel()
+            raise
+
+    def begin(self, target: Mapping[str, Any], name: str, done: Done) -> Opening:
+        """Do the same for whoever opens thousands a second, without a task for each. Raises StreamRefused if it is over."""
         if self.ended.done():
             raise StreamRefused(Reason.GONE, self.ended.result().text)
-        done: asyncio.Future[None] = self._loop.create_future()
         relay = self._mux.open(target)
         if self._watcher is not None:
             relay.observer = self._watcher.outbound(target)
-
-        def accepted(_: Relay) -> None:
-            if not done.done():
-                done.set_result(None)
-
-        def refused(_: Relay, reason: Reason, text: str) -> None:
-            if not done.done():
-                done.set_exception(StreamRefused(reason, text))
-                done.exception()  # marked as heard: whoever asked may have stopped waiting
-
-        relay.on_accepted, relay.on_refused = accepted, refused
-        try:
-            async with asyncio.timeout(DIAL_TIME):
-                await done
-        except TimeoutError:
-            relay.reset(Reason.CANCELLED)
-            raise StreamRefused(Reason.TIMEOUT, f"{name}: no answer in {DIAL_TIME:g} s") from None
-        except asyncio.CancelledError:
-            relay.reset(Reason.CANCELLED)
-            raise
-        relay.on_refused = None
-        return Outgoing(relay)
+        return Opening(self._loop, relay, name, done)
 
     async def ask(
         self, action: str, fields: Mapping[str, object] | None = None, *, seconds: float = ANSWER_TIME

@@ -29,9 +29,8 @@ from interceptor.sandbox.namespace import open_namespace
 from interceptor.sandbox.outward import Outward
 from interceptor.sandbox.ports import Ports
 from interceptor.sandbox.process import find_command
-from interceptor.sandbox.proxy import Outgoing
 from interceptor.sandbox.spec import File, Mount, MountKind, Network, Spec
-from interceptor.tunnel.client import Tunnel
+from interceptor.tunnel.client import Done, Opening, Outgoing, Tunnel
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.wire.reasons import Reason
 from tests.agent.running import local_side, running_agent, tunnel_to
@@ -50,10 +49,10 @@ class Pod:
     def __init__(self, tunnel: Tunnel) -> None:
         self._tunnel = tunnel
 
-    async def dial(self, host: str, port: int) -> Outgoing:
+    def begin(self, host: str, port: int, done: Done) -> Opening:
         if host == TELLING:
             raise StreamRefused(Reason(port), "so")
-        return await self._tunnel.dial(host, port)
+        return self._tunnel.begin({"host": host, "port": port}, host, done)
 
     async def open_flow(self, host: str, port: int) -> Outgoing:
         return await self._tunnel.open({"host": host, "port": port, "udp": True}, host)
