@@ -1,4 +1,4 @@
-"""What remains without the right to create Roles: who ends the session when we are gone; `plan` asks, `intercept` watches.
+"""What remains without the right to create Roles: `acting` watches whether agents became the app again.
 
 Agents that may not restore the template can still become the app again, where they run in its own image (see
 `agent/in_place.py`). Should we only have been away, we find our agents gone and the app in their place: then the session
@@ -9,65 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, PortForwardFailed, Unreachable
 from interceptor.session.ask_pod import ask_pod
 from interceptor.session.hops import APP_RUNS
-from interceptor.session.options import InterceptOptions
 from interceptor.session.pods import Pods
 from interceptor.session.tunnels import Tunnels
-from interceptor.workload import rights
 
 if TYPE_CHECKING:
     from interceptor.session.plan import Plan
 
-Object = dict[str, Any]
-
 LOOK_EVERY = 2.0
 ASK_WITHIN = 5.0
-
-
-@dataclass(frozen=True)
-class Guarding:
-    """Who ends the session when we are gone: the agents, by restoring; or else with `app` in their own place; or nobody."""
-
-    guarded: bool
-    app: Object | None = None
-    notes: tuple[str, ...] = ()
-
-
-def choose_guard(
-    title: str, namespace: str, options: InterceptOptions, lacking: Sequence[rights.Right], app: Object | None
-) -> Guarding:
-    """Decide by what this user may do. Raises MissingRights, with what would work without."""
-    required = [right for right in lacking if right.required]
-    if not options.guard:
-        _refuse(title, namespace, options, required)
-        return Guarding(False)
-    missing = rights.words(right for right in required if right.guard)
-    _refuse(title, namespace, options, [right for right in required if not right.guard])
-    if not missing:
-        return Guarding(True)
-    if app is None:
-        instead = "or add --no-guard: then only this program, or `interceptor restore`, takes the swap back"
-        _refuse(title, namespace, options, required, instead)
-        return Guarding(True)  # a dry run
-    note = (
-        f"you may not {missing}, so the agents can't restore {title} when this program is gone: they would start the "
-        f"app's own command in place, and the template stays swapped until `interceptor restore {title} -n {namespace}`"
-    )
-    return Guarding(False, app, (note,))
-
-
-def _refuse(
-    title: str, namespace: str, options: InterceptOptions, required: Sequence[rights.Right], instead: str = ""
-) -> None:
-    if required and not options.dry_run:
-        raise rights.MissingRights(namespace, title, required, instead=instead)
 
 
 async def watch_agents(

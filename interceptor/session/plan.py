@@ -12,7 +12,7 @@ from typing import Any
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, Forbidden
 from interceptor.kube.resources import SERVICES
-from interceptor.session.in_place import choose_guard
+from interceptor.session.guarding import choose_guard
 from interceptor.session.options import InterceptOptions
 from interceptor.swap import SwapPlan
 from interceptor.swap.exchange import by_hand

@@ -26,7 +26,7 @@ from interceptor.tunnel.dial import Make
 from interceptor.tunnel.local import LocalSide
 from interceptor.workload.trouble import watch_for_trouble
 
-ROLLOUT_TIME = 300.0  # seconds for a rollout, before ours or ours
+ROLLOUT_TIME = 300.0  # seconds for ours
 
 
 @dataclass(frozen=True, slots=True)

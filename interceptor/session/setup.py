@@ -70,9 +70,9 @@ async def lock(
     return held[0]
 
 
-def make(session: str) -> asyncio.Future[Made]:
-    """Begin with what costs 0.1 s of CPU and asks nobody, beside the calls: certificates and the agent's zipapp."""
-    return asyncio.get_running_loop().run_in_executor(None, _make, session)
+def make(session: str, agent: bytes | None = None) -> asyncio.Future[Made]:
+    """Begin with what asks nobody, beside the calls: certificates, and the agent's zipapp where it is not there yet."""
+    return asyncio.get_running_loop().run_in_executor(None, _make, session, agent)
 
 
 async def set_up(
@@ -124,8 +124,8 @@ async def _files(
     return authority, files
 
 
-def _make(session: str) -> Made:
-    return Authority.create(session), zipapp.build()
+def _make(session: str, agent: bytes | None) -> Made:
+    return Authority.create(session), zipapp.build() if agent is None else agent
 
 
 async def bind(cluster: Cluster, names: SessionNames, owner: Object, role: Object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interceptor.kube import resources
-from interceptor.session.in_place import Guarding, choose_guard
+from interceptor.session.guarding import Guarding, choose_guard
 from interceptor.session.options import Access, InterceptOptions
 from interceptor.workload.kinds import DEPLOYMENT
 from interceptor.workload.rights import MissingRights, Right, needed
