@@ -3,6 +3,7 @@
 
 const TOKEN = new URLSearchParams(location.search).get("token");
 const MOST_ROWS = 200;
+const FEW_ROWS = 4;  // more at once are not faded in: a page that is always fading does nothing else
 const MOST_POINTS = 150;
 const FEW_POINTS = 30;  // a chart is as wide as this many at least
 const STALE_AFTER = 8000;
@@ -241,10 +242,10 @@ function showHistory(history) {
 let paused = false;
 let counted = [];  // what passed in the last seconds: [time, seen, left out, dropped]
 
-function requestRow(row) {
+function requestRow(row, calm) {
   const kind = row.failed ? "bad" : row.open ? "warn" : "";
   const open = make("button", { type: "button" }, row.path || "-");
-  const element = make("tr", { className: row.failed ? "failed new" : "new" },
+  const element = make("tr", { className: [row.failed ? "failed" : "", calm ? "new" : ""].join(" ").trim() },
     make("td", {}, clock(row.time)), make("td", { className: "who", title: row.who }, row.who), make("td", {}, row.method),
     make("td", { className: "path" }, open, ...row.notes.map((note) => make("small", {}, note))),
     make("td", { className: kind }, row.failed ? `✗ ${row.outcome}` : row.outcome),
@@ -264,7 +265,8 @@ function showRequests(told) {
   counted = [...counted.filter(([time]) => now - time < 5000), [now, told.seen, left, told.dropped, told.left_out]];
   const body = at("rows");
   if (!paused) {
-    body.prepend(...told.rows.map(requestRow).reverse());
+    const calm = told.rows.length <= FEW_ROWS;
+    body.prepend(...told.rows.map((row) => requestRow(row, calm)).reverse());
     while (body.children.length > MOST_ROWS) body.lastChild.remove();
   }
   showFlood();
