@@ -30,7 +30,7 @@ TEMPLATE_WITHIN = 5.0
 # The rest: at once by the agents; by the session object's deadline (10 s, and 20 s around the swap) where there are none.
 CLEAN_WITHIN = 35.0
 LATE = "the template was restored too late"
-READS = ("GET ", "POST selfsubjectaccessreviews", "POST serviceaccounts/token")
+READS = ("GET ", "POST selfsubjectaccessreviews", "POST selfsubjectrulesreviews", "POST serviceaccounts/token")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from interceptor import __version__
-from interceptor.kube import Cluster, Forbidden, NotFound, Resource, resources
+from interceptor.kube import Forbidden, resources
 from interceptor.mesh import proxy_http
 from interceptor.mesh.check.facts import Facts
 from interceptor.mesh.check.linkerd.scope import NODES
@@ -22,14 +22,12 @@ from interceptor.sandbox import doctor
 from interceptor.session import holdings
 from interceptor.session.plan import PUBLIC_IMAGE
 from interceptor.workload import rights
+from interceptor.workload.allowed import allows, missing, rules_of
 from interceptor.workload.kinds import POD
 from interceptor.workload.objects import OURS, VERSION_ANNOTATION
 
 Object = dict[str, Any]
 
-RULES_REVIEWS = Resource(
-    "authorization.k8s.io/v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", namespaced=False
-)
 MOST_DIFFERENCE = 30.0  # seconds: more, and tokens and certificates begin to fail
 LISTEN = 1.5  # seconds for a holder's sign of life: a client renews every second
 _MAKING = 10.0  # seconds to make a sandbox: usually tenths
@@ -72,9 +70,9 @@ async def _may_debug(facts: Facts) -> Verdict:
 
 async def _rights(facts: Facts, needed: list[rights.Right], then: str) -> Verdict:
     cluster = facts.cluster
-    rules = await facts.once(("rules", cluster.namespace), partial(_rules, cluster))
+    rules = await facts.once(("rules", cluster.namespace), partial(rules_of, cluster, cluster.namespace))
     if rules is None:
-        lacking = await rights.missing(cluster, cluster.namespace, needed)
+        lacking = await missing(cluster, cluster.namespace, needed)
     else:
         lacking = [right for right in needed if not any(allows(rule, right) for rule in rules)]
     if not lacking:
@@ -83,29 +81,6 @@ async def _rights(facts: Facts, needed: list[rights.Right], then: str) -> Verdic
         f"missing in namespace {cluster.namespace}: {', '.join(map(str, lacking))}",
         "the command stops before it changes anything, and says the same",
         f"{then} -n {cluster.namespace}",
-    )
-
-
-async def _rules(cluster: Cluster) -> list[Object] | None:
-    """All that the user may do in the namespace, in one answer; None where the server doesn't know all of it."""
-    body = {"apiVersion": RULES_REVIEWS.group_version, "kind": RULES_REVIEWS.kind}
-    try:
-        review = await cluster.create(RULES_REVIEWS, None, {**body, "spec": {"namespace": cluster.namespace}})
-    except NotFound:
-        return None
-    status = review["status"]
-    return None if status.get("incomplete") else list(status["resourceRules"])
-
-
-def allows(rule: Object, right: rights.Right) -> bool:
-    """Whether an RBAC rule gives a right on objects of any name."""
-    wanted = right.resource.plural + (f"/{right.subresource}" if right.subresource else "")
-    among = {"*", wanted, f"*/{right.subresource}" if right.subresource else wanted}
-    return (
-        not rule.get("resourceNames")
-        and not {"*", right.verb}.isdisjoint(rule["verbs"])
-        and not {"*", right.resource.group}.isdisjoint(rule.get("apiGroups") or [])
-        and not among.isdisjoint(rule.get("resources") or [])
     )
 
 

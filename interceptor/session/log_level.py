@@ -26,7 +26,7 @@ from interceptor.session.log_follow import Follower
 from interceptor.session.log_heal import heal
 from interceptor.session.log_keep import Keep
 from interceptor.session.options import Access
-from interceptor.workload import rights, target
+from interceptor.workload import allowed, rights, target
 from interceptor.workload.kinds import WorkloadRef, ref_of
 from interceptor.workload.podlist import list_pods
 
@@ -76,7 +76,7 @@ async def log_level(options: LogLevelOptions, sink: Sink) -> int:
         ref = ref_of(workload, cluster.namespace)
         pod = options.pod or (typed.name if typed.resource is PODS else "")
         needed = rights.needed_for_log_level(ref.kind, ref.name, follow=options.follow, watch=options.passing)
-        if lacking := await rights.missing(cluster, ref.namespace, needed):
+        if lacking := await allowed.missing(cluster, ref.namespace, needed):
             raise rights.MissingRights(ref.namespace, ref.title, lacking, also="--log-level")
         for text in await heal(cluster):
             sink.note(text)

@@ -16,7 +16,7 @@ from interceptor.session.guarding import choose_guard
 from interceptor.session.options import InterceptOptions
 from interceptor.swap import SwapPlan
 from interceptor.swap.exchange import by_hand
-from interceptor.workload import objects, preflight, rights, shapes, target
+from interceptor.workload import allowed, objects, preflight, rights, shapes, target
 from interceptor.workload.change import swap_patch
 from interceptor.workload.inspect import PodFacts, inspect
 from interceptor.workload.kinds import POD, kind_of, ref_of, replicas_of, title_of
@@ -75,7 +75,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     async with asyncio.TaskGroup() as group:
         services = group.create_task(_services(cluster, namespace), name="read services")
         wanted = rights.needed(kind, name, guard=options.guard, by_hand=by_hand(workload))
-        lacking = group.create_task(rights.missing(cluster, namespace, wanted), name="read rights")
+        lacking = group.create_task(allowed.missing(cluster, namespace, wanted), name="read rights")
         around = group.create_task(preflight.look(cluster, namespace), name="look around")
         facts = group.create_task(inspect(cluster, ref, workload, container), name="ask the container")
         revision = group.create_task(newest(cluster, ref, workload), name="read revisions")

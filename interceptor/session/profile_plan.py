@@ -21,8 +21,8 @@ from interceptor.session.plan import PUBLIC_IMAGE, holder
 from interceptor.swap import json_patch, precondition
 from interceptor.swap.path import ABSENT
 from interceptor.swap.policy import FIELD_MANAGER, PolicyRecord, digest, policy_record_of, with_policy_record
+from interceptor.workload import allowed, rights
 from interceptor.workload import owners as keepers
-from interceptor.workload import rights
 from interceptor.workload.names import new_session
 from interceptor.workload.objects import SessionNames
 from interceptor.workload.policy import explained, policy_kind
@@ -140,7 +140,7 @@ async def look(cluster: Cluster, options: ProfileSetOptions) -> ProfilePlan:
     guarded = options.guard
     namespace = cluster.namespace
     needed = rights.needed_for_profile(change.resource, change.name, guard=guarded, made=change.before is None)
-    lacking = [right for right in await rights.missing(cluster, namespace, needed) if right.required]
+    lacking = [right for right in await allowed.missing(cluster, namespace, needed) if right.required]
     if lacking:
         only_guard = all(right.guard for right in lacking)
         instead = "or change it with --no-guard: then only this program takes it back" if only_guard else ""

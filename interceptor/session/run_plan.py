@@ -12,7 +12,7 @@ from interceptor.kube.resources import CLAIMS
 from interceptor.session.options import RunOptions
 from interceptor.session.plan import OWN, Plan, choose_agent, holder
 from interceptor.swap import SwapPlan
-from interceptor.workload import beside, objects, rights, target
+from interceptor.workload import allowed, beside, objects, rights, target
 from interceptor.workload.beside import Beside, RunNames
 from interceptor.workload.inspect import inspect
 from interceptor.workload.kinds import kind_of, ref_of, title_of
@@ -56,7 +56,7 @@ async def look(cluster: Cluster, options: RunOptions) -> RunPlan:
     ref = ref_of(workload, namespace)
     wanted = rights.needed_beside(kind, name, claims=bool(beside.claims_of(workload)))
     async with asyncio.TaskGroup() as group:
-        lacking = group.create_task(rights.missing(cluster, namespace, wanted), name="read rights")
+        lacking = group.create_task(allowed.missing(cluster, namespace, wanted), name="read rights")
         facts = group.create_task(inspect(cluster, ref, workload, container), name="ask the container")
         pods = group.create_task(list_pods(cluster, ref, workload), name="list pods")
         modes = group.create_task(_modes(cluster, namespace, beside.claims_of(workload)), name="read claims")

@@ -1,4 +1,4 @@
-"""What the user must be allowed to do, asked before anything changes; `session` calls `missing`, `role` prints them.
+"""What the user must be allowed to do, asked before anything changes; `allowed` asks, `role` prints them.
 
 Every call of `workload` and `session` has its line here, and nothing else has: the Role made of it is the least that
 works. A list or watch of one object by its name counts as a call on that name: RBAC sees it in the field selector.
@@ -6,7 +6,6 @@ works. A list or watch of one object by its name counts as a call on that name: 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,10 +16,7 @@ from interceptor.workload.kinds import DAEMON_SET, KINDS, POD, REPLICA_SET, STAT
 from interceptor.workload.names import lease_name
 
 if TYPE_CHECKING:
-    from interceptor.kube import Cluster
     from interceptor.kube.resources import Resource
-
-_AT_ONCE = 8  # questions under way: an API server limits how many requests one user has open
 
 
 @dataclass(frozen=True)
@@ -237,29 +233,6 @@ def _all(verbs: str, resource: Resource, subresource: str = "", name: str = "") 
 
 def _optional(use: str, resource: Resource, *verbs: str) -> list[Right]:
     return [Right(verb, resource, required=False, use=use) for verb in verbs]
-
-
-async def missing(cluster: Cluster, namespace: str, rights: Sequence[Right]) -> list[Right]:
-    """Those of the rights that the API server says this user lacks."""
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def lacks(right: Right) -> bool:
-        async with gate:
-            allowed, _ = await cluster.allowed(
-                right.verb,
-                right.resource,
-                namespace,
-                name=right.name,
-                subresource=right.subresource,
-            )
-        return not allowed
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            asked = [(right, group.create_task(lacks(right), name=f"may I {right}")) for right in rights]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None  # one and the same server is out of reach for all of them
-    return [right for right, answer in asked if answer.result()]
 
 
 class MissingRights(InterceptorError):

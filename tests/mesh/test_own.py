@@ -9,7 +9,7 @@ import pytest
 
 from interceptor.kube.resources import DEPLOYMENTS, PODS
 from interceptor.mesh.check.model import Row
-from interceptor.session.check_own import allows
+from interceptor.workload.allowed import allows
 from interceptor.workload.rights import Right
 from tests.mesh.api import MeshApi
 from tests.mesh.conftest import Checked
@@ -64,6 +64,8 @@ RULE: dict[str, Any] = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods
         ({**RULE, "resources": ["pods/*"]}, Right("get", PODS, "log"), False),
         ({**RULE, "resources": ["*/log"]}, Right("get", PODS, "log"), True),
         ({**RULE, "resourceNames": ["one"]}, Right("get", PODS), False),
+        ({**RULE, "resourceNames": ["one"]}, Right("get", PODS, name="one"), True),
+        ({**RULE, "resourceNames": ["one"]}, Right("get", PODS, name="other"), False),
         ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, Right("patch", DEPLOYMENTS), True),
         ({"verbs": ["get"], "nonResourceURLs": ["/healthz"]}, Right("get", PODS), False),
     ],

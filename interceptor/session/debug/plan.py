@@ -11,7 +11,7 @@ from interceptor.kube.resources import PODS
 from interceptor.session.debug.options import DebugOptions
 from interceptor.swap import record_of
 from interceptor.swap.exchange import by_hand
-from interceptor.workload import rights, target
+from interceptor.workload import allowed, rights, target
 from interceptor.workload.debugger import names_of, status_of
 from interceptor.workload.kinds import POD, REPLICA_SET, WorkloadRef, kind_of, ref_of
 from interceptor.workload.missing import no_such
@@ -160,7 +160,7 @@ async def _one_pod(cluster: Cluster, namespace: str, name: str) -> Object:
 async def _may(cluster: Cluster, namespace: str, title: str, ref: WorkloadRef | None, options: DebugOptions) -> None:
     kind = ref.kind if ref is not None else POD
     wanted = rights.needed_to_debug(kind, ref.name if ref is not None else "", way=options.way)
-    lacking = [right for right in await rights.missing(cluster, namespace, wanted) if right.required]
+    lacking = [right for right in await allowed.missing(cluster, namespace, wanted) if right.required]
     if lacking:
         raise InterceptorError(
             f"missing rights in namespace {namespace}: {rights.words(lacking)}",
