@@ -114,7 +114,7 @@ async def _start(cluster: Cluster, place: Place, wanted: str) -> None:
     try:
         await add(cluster, place.namespace, place.pod, debug_container(place.container, place.image, context))
     except Forbidden as error:
-        told = refused(error, place.namespace, DebugOptions(place.pod, errand="capture"))
+        told = refused(error, pod, place.container, DebugOptions(place.pod, errand="capture"))
         if told is error:
             raise
         hint = f"an intercept needs no capability and sees every request: interceptor intercept {wanted} -n {place.namespace}"

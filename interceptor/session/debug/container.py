@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import aclosing
 from typing import Any
 
@@ -21,6 +22,8 @@ _IMAGE_PATIENCE = 4.0  # the kubelet tries again at once, and a registry may ans
 _ATTEMPTS = 20
 _NEVER = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 _PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"})
+_NAMED = re.compile(r'containers? ((?:"[^"]+",? ?)+)')  # in what Pod Security objects to
+_QUOTED = re.compile(r'"([^"]+)"')
 _MAKING = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _STAYS = "its entry stays in the pod's spec, where Kubernetes lets nobody remove it"
 _ERRANDS_AS_ROOT = frozenset({"capture", "connections"})
@@ -42,7 +45,7 @@ async def start(cluster: Cluster, namespace: str, pod: Object, options: DebugOpt
     try:
         await add(cluster, namespace, pod_name, body)
     except Forbidden as error:
-        raise refused(error, namespace, options) from error
+        raise refused(error, pod, name, options) from error
     await wait_running(cluster, namespace, pod_name, name, options.chosen_image, stays=_STAYS)
     return Place(cluster, namespace, pod_name, name, options.chosen_image)
 
@@ -71,12 +74,26 @@ async def add(cluster: Cluster, namespace: str, pod: str, body: Object) -> None:
     )
 
 
-def refused(error: ApiError, namespace: str, options: DebugOptions) -> InterceptorError:
-    """The admission's answer in a person's words; an error about rights as it is."""
-    if "violates PodSecurity" not in error.message:
+def refused(error: ApiError, pod: Object, container: str, options: DebugOptions) -> InterceptorError:
+    """The admission's answer in a person's words; an error about rights as it is.
+
+    It judges the whole pod, and names the containers that it objects to: `container`, or what was there before.
+    """
+    _, violates, why = error.message.partition("violates PodSecurity ")
+    if not violates:
         return error
-    _, _, why = error.message.partition("violates PodSecurity ")
-    profile = options.chosen_profile
+    name, namespace, profile = pod["metadata"]["name"], pod["metadata"]["namespace"], options.chosen_profile
+    named = {one for names in _NAMED.findall(why) for one in _QUOTED.findall(names)}
+    put_in = named & {item["name"] for item in pod["spec"].get("ephemeralContainers") or ()}
+    if put_in and named <= {container, *put_in}:
+        who = ", ".join(sorted(put_in))
+        text = f"Pod Security of namespace {namespace} refuses what was put into pod {name} before, {who}: {why}"
+        fitting = "restricted" if container in named else profile
+        hint = f"it stays as long as the pod: delete the pod, or look at a copy without it: --copy --profile {fitting}"
+        return InterceptorError(text, hint=hint)
+    if named != {container}:
+        text = f"Pod Security of namespace {namespace} refuses pod {name} as it is, whatever is put into it: {why}"
+        return InterceptorError(text, hint="ask for another namespace, or for an exemption")
     hint = "restricted is the only profile it may allow: --profile restricted"
     if profile == "restricted":
         hint = "ask for another namespace, or for an exemption"

@@ -69,7 +69,7 @@ async def copying(cluster: Cluster, planned: DebugPlan, options: DebugOptions, t
             try:
                 await cluster.create(PODS, namespace, body)
             except Forbidden as error:
-                raise refused(error, namespace, options) from error
+                raise refused(error, body, container, options) from error
             await wait_running(cluster, namespace, name, container, options.chosen_image)
         text = f"pod {name} is a copy of {source} that no Service sends to; it is removed at the end"
         teller.tell(Event("ready", text, time.monotonic() - began, {"pod": name, "copy_of": source}))
