@@ -10,6 +10,7 @@ from collections import Counter, deque
 from datetime import datetime
 from typing import Any
 
+from interceptor.mesh.traffic.templates import Templates
 from interceptor.mesh.traffic.tracing import SHORT
 from interceptor.mesh.traffic.wording import notes, outcome, who
 
@@ -30,7 +31,8 @@ class Screen:
         self._printed = 0  # in this second
         self._failures: deque[Record] = deque(maxlen=MOST_LINES)
         self._left_out: Counter[str] = Counter()
-        self._routes: Counter[str] = Counter()
+        self._routes: Counter[tuple[str, str]] = Counter()  # of those, by method and template
+        self._templates = Templates(self._rename)
         self._dropped = 0
 
     def title(self) -> str:
@@ -58,8 +60,8 @@ class Screen:
         if self._left_out:
             total = sum(self._left_out.values())
             statuses = ", ".join(f"{count} {status}" for status, count in sorted(self._left_out.items()))
-            routes = ", ".join(f"{route} {count}" for route, count in self._routes.most_common(3))
-            lines.append((f"... {total} more in this second: {statuses}; most of them {routes}", False))
+            routes = ", ".join(f"{count} {' '.join(route)}" for route, count in self._routes.most_common(3))
+            lines.append((_printable(f"... {total} more in this second: {statuses}; most of them {routes}"), False))
             self._left_out.clear()
             self._routes.clear()
         if dropped > self._dropped:
@@ -70,7 +72,14 @@ class Screen:
     def _leave_out(self, record: Record) -> None:
         status = record.get("status") or 0
         self._left_out[f"{status // 100}xx" if status else "unanswered"] += 1
-        self._routes[f"{record['method']} {str(record['path']).partition('?')[0]}"] += 1
+        route = str(record["method"] or "-"), self._templates.name(str(record["path"]))  # may rename others
+        self._routes[route] += 1
+
+    def _rename(self) -> None:
+        """Some routes have become one."""
+        routes, self._routes = self._routes, Counter()
+        for (method, path), count in routes.items():
+            self._routes[method, self._templates.name(path)] += count
 
     def _lines(self, record: Record) -> list[tuple[str, bool]]:
         failed = bool(record.get("failed"))

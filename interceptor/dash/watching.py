@@ -69,33 +69,40 @@ class Watching:
         """Follow a session, and those of its workload that come after it, until cancelled."""
         found: Running | None = session
         while True:
-            if found is not None:
-                await self._follow_one(found)
-            self._tell("session", {"running": False, "text": "the intercept has ended; waiting for the next"})
+            text = "the intercept has ended; waiting for the next"
+            if found is not None and await self._follow_one(found):
+                text = "the intercept does not answer; asking again"
+            self._tell("session", {"running": False, "text": text})
             await asyncio.sleep(FIND_EVERY)
             try:
                 found = await find_session(self._access, self._target or _title(session))
             except InterceptorError:  # still nothing; or the cluster is away, which the next intercept will say
                 found = None
 
-    async def _follow_one(self, session: Running) -> None:
+    async def _follow_one(self, session: Running) -> bool:
+        """Until it ends; True: it stands still, as far as one can tell."""
+        silent = False
         self.session, self.history = session, History()
         try:
             async with connect(session.address) as link, asyncio.TaskGroup() as group:
                 probing = group.create_task(self._probe(session), name="probe the path")
-                await self._ask_until_it_ends(link, session)
+                silent = await self._ask_until_it_ends(link, session)
                 probing.cancel()
         except OSError:  # it has just ended
             pass
         finally:
             self.session, self.state = None, {}
             self._tell("path", {"hops": []})
+        return silent
 
-    async def _ask_until_it_ends(self, link: Link, session: Running) -> None:
+    async def _ask_until_it_ends(self, link: Link, session: Running) -> bool:
         try:
             await self._ask(link, session)
-        except (InterceptorError, OSError):  # it has; a TimeoutError is an OSError: it stands still
-            return
+        except TimeoutError:
+            return True
+        except (InterceptorError, OSError):  # it has
+            pass
+        return False
 
     async def _ask(self, link: Link, session: Running) -> None:
         """State every second, routes every other."""

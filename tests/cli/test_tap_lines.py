@@ -110,11 +110,23 @@ def test_flood_is_summed_up() -> None:
     summed = screen.tick(7)
     assert [failed for _, failed in summed] == [True, True, False, True]
     assert texts(summed)[2:] == [
-        "... 973 more in this second: 973 2xx; most of them GET /books/7 973",
+        "... 973 more in this second: 973 2xx; most of them 973 GET /books/{id}",
         "... 7 came too fast and were dropped unseen",
     ]
     assert screen.tick(7) == []
     assert len(screen.add(RECORD)) == 1
+
+
+def test_sums_are_by_route() -> None:
+    screen = Screen(120)
+    for number in range(1000):
+        path = f"/books/{number}" if number % 2 else f"/word{number % 64}/of/many"
+        screen.add({**RECORD, "path": path})
+    ((text, _),) = screen.tick(0)
+    told = text.partition("most of them ")[2].split(", ")
+    assert [one.partition(" ")[2] for one in told] == ["GET /{id}/{id}", "GET /{id}/of/many"] or told == [
+        "488 GET /books/{id}", "487 GET /{id}/of/many",
+    ]  # fmt: skip
 
 
 def test_a_file_gets_all() -> None:
