@@ -13,11 +13,12 @@ from e2e.workload.test_objects import all_gone, create_all
 from interceptor.kube import Cluster, load_access, resources
 from interceptor.swap import SwapPlan
 from interceptor.workload import preflight
+from interceptor.workload.allowed import MissingRights, missing
 from interceptor.workload.change import Undone, apply_swap, forget_revision, undo_swap
 from interceptor.workload.inspect import inspect
 from interceptor.workload.kinds import DEPLOYMENT
 from interceptor.workload.objects import SessionNames
-from interceptor.workload.rights import MissingRights, missing, needed
+from interceptor.workload.rights import needed
 from interceptor.workload.role import role, yaml_of
 from interceptor.workload.rollout import wait_rolled_out
 from interceptor.workload.target import resolve
@@ -62,7 +63,7 @@ async def test_each_missing_verb_is_named(developer: Cluster, kubectl: Kubectl) 
     kubectl("apply", "-f", "-", stdin=yaml_of([role(kept, "interceptor", kubectl.namespace)]))
     lacking = await missing(developer, kubectl.namespace, rights)
     assert set(lacking) == set(removed)
-    words = str(MissingRights(kubectl.namespace, "deploy/orders", lacking))
+    words = str(MissingRights(kubectl.namespace, lacking, rbac="--for deploy/orders"))
     assert "create, get, list, watch, patch, delete leases.coordination.k8s.io" in words
     assert "create pods/portforward" in words
     assert "create, patch secrets" in words

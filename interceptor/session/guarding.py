@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interceptor.session.options import InterceptOptions
-from interceptor.workload import rights
+from interceptor.workload import allowed, rights
 
 Object = dict[str, Any]
 
@@ -29,7 +29,7 @@ def choose_guard(
     if not options.guard:
         _refuse(title, namespace, options, required)
         return Guarding(False)
-    missing = rights.words(right for right in required if right.guard)
+    missing = allowed.words(right for right in required if right.guard)
     _refuse(title, namespace, options, [right for right in required if not right.guard])
     if not missing:
         return Guarding(True)
@@ -48,4 +48,4 @@ def _refuse(
     title: str, namespace: str, options: InterceptOptions, required: Sequence[rights.Right], instead: str = ""
 ) -> None:
     if required and not options.dry_run:
-        raise rights.MissingRights(namespace, title, required, instead=instead)
+        raise allowed.MissingRights(namespace, required, rbac=f"--for {title}", instead=instead)

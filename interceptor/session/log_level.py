@@ -77,7 +77,7 @@ async def log_level(options: LogLevelOptions, sink: Sink) -> int:
         pod = options.pod or (typed.name if typed.resource is PODS else "")
         needed = rights.needed_for_log_level(ref.kind, ref.name, follow=options.follow, watch=options.passing)
         if lacking := await allowed.missing(cluster, ref.namespace, needed):
-            raise rights.MissingRights(ref.namespace, ref.title, lacking, also="--log-level")
+            raise allowed.MissingRights(ref.namespace, lacking, rbac=f"--for {ref.title} --log-level")
         for text in await heal(cluster):
             sink.note(text)
         subject = Subject(cluster, ref, workload, pod, options.admin_port)

@@ -144,7 +144,7 @@ async def look(cluster: Cluster, options: ProfileSetOptions) -> ProfilePlan:
     if lacking:
         only_guard = all(right.guard for right in lacking)
         instead = "or change it with --no-guard: then only this program takes it back" if only_guard else ""
-        raise rights.MissingProfileRights(namespace, found.title, lacking, instead=instead)
+        raise allowed.MissingRights(namespace, lacking, to=f"change the routes of {found.title}", instead=instead)
     names = SessionNames(new_session(f"profile-{found.name}"), namespace, change.name, policy_kind(change.resource))
     notes = [*change.notes, *taken]
     if found.elsewhere:

@@ -62,7 +62,7 @@ async def look(cluster: Cluster, options: RunOptions) -> RunPlan:
         modes = group.create_task(_modes(cluster, namespace, beside.claims_of(workload)), name="read claims")
     required = [right for right in lacking.result() if right.required]
     if required and not options.dry_run:
-        raise rights.MissingRights(namespace, title_of(workload), required)
+        raise allowed.MissingRights(namespace, required, rbac=f"--for {title_of(workload)}")
     session = new_session(name)
     names = RunNames(session, namespace, name, kind)
     tunnel_port, health_port = free_ports(workload, 2)

@@ -1,4 +1,4 @@
-"""Which rights the user lacks, by the API server's word; `session` asks before anything changes.
+"""Which rights the user lacks, by the API server's word, and the words for it; `session` asks before anything changes.
 
 One question for all where it can answer so: it lists what a user may do in a namespace. What its list doesn't give is asked
 for one by one, and everything is where the list is not the whole truth (another authorizer than RBAC has a say).
@@ -7,9 +7,10 @@ for one by one, and everything is where the list is not the whole truth (another
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from interceptor.errors import InterceptorError
 from interceptor.kube.errors import Forbidden, NotFound
 from interceptor.kube.resources import RULES_REVIEWS
 from interceptor.workload.rights import Right
@@ -70,3 +71,30 @@ def allows(rule: Object, right: Right) -> bool:
         and not {"*", right.resource.group}.isdisjoint(rule.get("apiGroups") or [])
         and not among.isdisjoint(rule.get("resources") or [])
     )
+
+
+class MissingRights(InterceptorError):
+    """The user may not do what is needed; says everything at once, and what prints the Role that gives it.
+
+    `rbac` are the options that have it printed, `to` what is not allowed, `instead` what would work without.
+    """
+
+    def __init__(
+        self, namespace: str, lacking: Iterable[Right], *, rbac: str = "", to: str = "", instead: str = ""
+    ) -> None:
+        command = " ".join(filter(None, ("interceptor rbac", rbac, "-n", namespace)))
+        role = f"ask your cluster's admin for `{command} | kubectl apply -f -`"
+        super().__init__(
+            f"missing rights in namespace {namespace}{f' to {to}' if to else ''}: {words(lacking)}",
+            hint=f"{role}; {instead}" if instead else role,
+        )
+
+
+def words(lacking: Iterable[Right]) -> str:
+    """Rights in one line: `get, create pods/portforward; patch deployments.apps`."""
+    grouped: dict[str, list[str]] = {}
+    for right in lacking:
+        verbs = grouped.setdefault(right.resource.title(right.subresource or None), [])
+        if right.verb not in verbs:
+            verbs.append(right.verb)
+    return "; ".join(f"{', '.join(verbs)} {title}" for title, verbs in grouped.items())

@@ -6,11 +6,10 @@ works. A list or watch of one object by its name counts as a call on that name: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from interceptor.errors import InterceptorError
 from interceptor.kube import resources
 from interceptor.workload.kinds import DAEMON_SET, KINDS, POD, REPLICA_SET, STATEFUL_SET, Kind
 from interceptor.workload.names import lease_name
@@ -233,42 +232,3 @@ def _all(verbs: str, resource: Resource, subresource: str = "", name: str = "") 
 
 def _optional(use: str, resource: Resource, *verbs: str) -> list[Right]:
     return [Right(verb, resource, required=False, use=use) for verb in verbs]
-
-
-class MissingRights(InterceptorError):
-    """The user may not do what is needed; says everything at once, and what prints the Role that gives it.
-
-    `also` is an option of `rbac` for what an intercept does not need.
-    """
-
-    def __init__(
-        self, namespace: str, title: str, lacking: Sequence[Right], *, instead: str = "", also: str = ""
-    ) -> None:
-        wanted = f"--for {title} {also}".rstrip()
-        role = f"ask your cluster's admin for `interceptor rbac {wanted} -n {namespace} | kubectl apply -f -`"
-        super().__init__(
-            f"missing rights in namespace {namespace}: {words(lacking)}",
-            hint=f"{role}; {instead}" if instead else role,
-        )
-        self.rights = tuple(lacking)
-
-
-class MissingProfileRights(InterceptorError):
-    """The same for `profile set`."""
-
-    def __init__(self, namespace: str, title: str, lacking: Sequence[Right], *, instead: str = "") -> None:
-        role = f"ask your cluster's admin for `interceptor rbac -n {namespace} | kubectl apply -f -`"
-        super().__init__(
-            f"missing rights in namespace {namespace} to change the routes of {title}: {words(lacking)}",
-            hint=f"{role}; {instead}" if instead else role,
-        )
-
-
-def words(lacking: Iterable[Right]) -> str:
-    """Rights in one line: `get, create pods/portforward; patch deployments.apps`."""
-    grouped: dict[str, list[str]] = {}
-    for right in lacking:
-        verbs = grouped.setdefault(right.resource.title(right.subresource or None), [])
-        if right.verb not in verbs:
-            verbs.append(right.verb)
-    return "; ".join(f"{', '.join(verbs)} {title}" for title, verbs in grouped.items())

@@ -86,7 +86,7 @@ class MeshApi:
         if request.path.endswith("/portforward"):
             return await self._forward(request)
         if request.path.endswith("selfsubjectrulesreviews"):
-            return web.json_response({"status": {"incomplete": False, "resourceRules": self.rules}}, status=201)
+            return web.json_response({"status": {"incomplete": bool(self.forbidden), "resourceRules": self.rules}}, status=201)
         if request.path.endswith("selfsubjectaccessreviews"):
             asked = (await request.json())["spec"]["resourceAttributes"]
             right = asked["verb"], asked["resource"], asked.get("subresource", "")

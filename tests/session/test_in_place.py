@@ -7,8 +7,9 @@ import pytest
 from interceptor.kube import resources
 from interceptor.session.guarding import Guarding, choose_guard
 from interceptor.session.options import Access, InterceptOptions
+from interceptor.workload.allowed import MissingRights
 from interceptor.workload.kinds import DEPLOYMENT
-from interceptor.workload.rights import MissingRights, Right, needed
+from interceptor.workload.rights import Right, needed
 from interceptor.workload.role import Subject, binding, role
 from tests.session.scene import RBAC, Scene, local
 

@@ -6,7 +6,7 @@ import pytest
 
 from interceptor.kube import resources
 from interceptor.workload.kinds import DEPLOYMENT, KINDS, Kind
-from interceptor.workload.rights import MissingRights, Right, everything, needed, reading
+from interceptor.workload.rights import everything, needed, reading
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,14 +44,3 @@ def test_everything_is_said_once() -> None:
     for right in needed(DEPLOYMENT):
         (found,) = (one for one in everything() if str(one) == str(right))
         assert found.required or not right.required
-
-
-def test_missing_are_said_at_once() -> None:
-    lacking = [
-        Right("get", resources.PODS, "portforward"),
-        Right("create", resources.PODS, "portforward"),
-        Right("patch", resources.DEPLOYMENTS, name="orders"),
-    ]
-    error = MissingRights("shop", "deploy/orders", lacking)
-    assert error.message == "missing rights in namespace shop: get, create pods/portforward; patch deployments.apps"
-    assert "interceptor rbac --for deploy/orders -n shop" in error.hint

@@ -162,11 +162,7 @@ async def _may(cluster: Cluster, namespace: str, title: str, ref: WorkloadRef | 
     wanted = rights.needed_to_debug(kind, ref.name if ref is not None else "", way=options.way)
     lacking = [right for right in await allowed.missing(cluster, namespace, wanted) if right.required]
     if lacking:
-        raise InterceptorError(
-            f"missing rights in namespace {namespace}: {rights.words(lacking)}",
-            hint="ask your cluster's admin for "
-            f"`interceptor rbac --debug --for {title} -n {namespace} | kubectl apply -f -`",
-        )
+        raise allowed.MissingRights(namespace, lacking, rbac=f"--debug --for {title}")
 
 
 def _name(pod: Object) -> str:

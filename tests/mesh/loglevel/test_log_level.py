@@ -23,7 +23,7 @@ from interceptor.session.events import Event
 from interceptor.session.log_level import LogLevelOptions, log_level
 from interceptor.session.options import Access
 from interceptor.session.repair import repair_all
-from interceptor.workload.rights import MissingRights
+from interceptor.workload.allowed import MissingRights
 from tests.mesh.api import MeshApi
 from tests.mesh.cluster import DATA
 from tests.mesh.loglevel.conftest import FIRST, GIVEN, pod_of
