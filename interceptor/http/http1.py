@@ -6,9 +6,6 @@ requests a connection costs nothing but this object.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
-
 from interceptor.http.body import Body, ChunkedBody
 from interceptor.http.exchange import (
     CALLER,
@@ -21,15 +18,20 @@ from interceptor.http.exchange import (
     Listener,
     Unreadable,
 )
-from interceptor.http.head import LONGEST_REMEMBERED, REQUEST, RESPONSE, VERSIONS, Fields, read_fields
 from interceptor.http.keep import Keeper
-from interceptor.http.scan import check_answer, check_beginning, find_request, find_response
+from interceptor.http.message import (
+    RequestHead,
+    ResponseHead,
+    any_request,
+    any_response,
+    known_request,
+    strict_request,
+    strict_response,
+)
+from interceptor.http.scan import check_answer, check_beginning
 
-# Whole heads that came before, to the letter: many callers send the same again and again.
-_requests: dict[bytes, tuple[str, str, str, Fields]] = {}
-_responses: dict[bytes, tuple[str, int, str, Fields]] = {}
-MOST_REMEMBERED = 256
-Head = TypeVar("Head")
+# The last plain response's, of whatever connection: the next one often has the same.
+_latest: ResponseHead | None = None
 
 
 class Http1:
@@ -47,7 +49,6 @@ class Http1:
         "_response",
         "_response_body",
         "_response_held",
-        "_response_left",
         "_server_left",
         "_tunnel",
         "_waiting",
@@ -67,7 +68,6 @@ class Http1:
         self._response_held = b""
         self._response: Exchange | None = None  # whose response is passing
         self._response_body: Body | None = None
-        self._response_left = 0  # of a body that nobody keeps, right after its head
         self._tunnel: Exchange | None = None  # what the connection became
         self.switched: Exchange | None = None  # it goes on in HTTP/2 (h2c)
 
@@ -78,6 +78,12 @@ class Http1:
         if self._tunnel is not None:
             self._tunnel.request_size += len(data)
             return
+        if self._body is None and type(data) is bytes and not self._held and self._paused is None:
+            head = known_request(data)
+            if head is not None and head.bare:
+                self._asked_at = now
+                self._begin(head, now)
+                return
         start, size = 0, len(data)
         while start < size:
             body = self._body
@@ -86,23 +92,18 @@ class Http1:
                 if body.done:
                     assert self._asking is not None
                     self._request_whole(self._asking, body, now)
-                continue
-            if not self._held and self._paused is None:
+            elif self._held or self._paused is not None:
+                start = self._find_request(data, start, now)
+            else:
                 self._asked_at = now
-                known = _requests.get(data) if not start and type(data) is bytes else None
-                if known is not None:
-                    self._begin(*known, (), now)
-                    return
-                match = REQUEST.match(data, start)  # nearly always; it copies nothing but what it found
-                if match is not None:
-                    method, target, version, raw = match.groups()
-                    start = match.end()
-                    head = method.decode("ascii"), target.decode("latin-1"), VERSIONS[version], read_fields(raw, True)
-                    if start == size and size <= LONGEST_REMEMBERED and type(data) is bytes:
-                        _remember(_requests, data, head)
-                    self._begin(*head, (), now)
-                    continue
-            start = self._find_request(data, start, now)
+                found = strict_request(data, start)
+                if found is None:
+                    start = self._find_request(data, start, now)
+                else:
+                    start = found[1]
+                    self._begin(found[0], now, size - start)
+                    if self._asking is None and found[0].length:
+                        start += found[0].length
 
     def _find_request(self, data: Data, start: int, now: float) -> int:
         """A head that is in pieces, or not strict."""
@@ -111,7 +112,7 @@ class Http1:
                 raise Unreadable("much was sent before an upgrade was answered")
             self._held += bytes(data[start:])
             return len(data)
-        request, end = find_request(self._held, data, start)
+        request, end = any_request(self._held, data, start)
         if request is None and end == len(data):
             if len(self._held) + len(data) - start > MOST_HEAD:
                 raise Unreadable(f"a head longer than {MOST_HEAD >> 10} KiB")
@@ -121,47 +122,45 @@ class Http1:
             return len(data)
         self._held = b""
         if request is not None:
-            method, target, version, raw, strict, doubts = request
-            self._begin(method, target, version, read_fields(raw, strict), doubts, now)
+            self._begin(request, now)
         return end
 
-    def _begin(self, method: str, target: str, version: str, fields: Fields, doubts: Sequence[str], now: float) -> None:
-        if len(self._waiting) >= MOST_WAITING:
+    def _begin(self, head: RequestHead, now: float, here: int = 0) -> None:
+        """A request begins; if its whole body is in the `here` bytes after its head, it is over as well."""
+        waiting = self._waiting
+        if len(waiting) >= MOST_WAITING:
             raise Unreadable(f"{MOST_WAITING} requests wait for an answer")
         exchange = Exchange()
-        exchange.method, exchange.path, exchange.protocol = method, target, version
+        exchange.method, exchange.path, exchange.protocol = head.method, head.path, head.protocol
+        exchange.authority, exchange.request_fields = head.authority, head.fields
         exchange.began = self._asked_at
-        self._number += 1
-        exchange.number = self._number
-        exchange.request_fields = fields.raw
-        if fields.host is not None:
-            exchange.authority = fields.host
-        elif version == "HTTP/1.1":
-            doubts = [*doubts, "no Host"]
-        if target[:1] != "/":
-            doubts = [*doubts, *_absolute(exchange)]
-        if fields.coded and version == "HTTP/1.0":
-            doubts = [*doubts, "Transfer-Encoding in HTTP/1.0"]
-        if doubts or fields.doubts:
-            exchange.ambiguities = tuple(dict.fromkeys([*doubts, *fields.doubts]))
-        if fields.upgrade or method == "CONNECT":
-            exchange.upgrade = fields.upgrade or "connect"
-        self._waiting.append(exchange)
+        self._number = exchange.number = self._number + 1
+        if head.ambiguities:
+            exchange.ambiguities = head.ambiguities
+        if head.scheme:
+            exchange.scheme = head.scheme
+        waiting.append(exchange)
+        if head.bare:
+            self._listener.begun(exchange)
+            exchange.request_ended = now
+            return
+        exchange.upgrade = head.upgrade
         self._asking = exchange
         self._listener.begun(exchange)
-        if fields.broken or (fields.coded and not fields.chunked):
-            raise Unreadable(fields.broken or fields.doubts[0])
-        if fields.chunked or fields.length:
-            self._body = self._request_body(exchange, fields)
+        if head.unreadable:
+            raise Unreadable(head.unreadable)
+        if head.chunked or (head.length and (exchange.keep or head.length > here)):
+            self._body = self._request_body(exchange, head)
         else:
+            exchange.request_size = head.length
             self._request_whole(exchange, None, now)
 
-    def _request_body(self, exchange: Exchange, fields: Fields) -> Body:
+    def _request_body(self, exchange: Exchange, head: RequestHead) -> Body:
         keep = None
         if exchange.keep:
             exchange.request_body = bytearray()
             keep = Keeper(exchange.request_body, exchange.keep)
-        return ChunkedBody(keep) if fields.chunked else Body(fields.length, keep)
+        return ChunkedBody(keep) if head.chunked else Body(head.length, keep)
 
     def _request_whole(self, exchange: Exchange, body: Body | None, now: float) -> None:
         exchange.request_ended = now
@@ -177,6 +176,7 @@ class Http1:
 
     def responded(self, data: Data, now: float) -> None:
         """Bytes from the server."""
+        global _latest  # noqa: PLW0603  one for all connections: a head for each is more than an idle one may cost
         if self._tunnel is not None:
             self._tunnel.response_size += len(data)
             return
@@ -190,83 +190,94 @@ class Http1:
                 if body.done:
                     self._response_whole(body, now)
                 continue
-            end = data.find(b"\r\n\r\n", start) + 4 if type(data) is bytes and not self._response_held else 0
-            known = _responses.get(data[start:end]) if end > 4 else None  # type: ignore[arg-type]  # bytes
-            match = None if known is not None or self._response_held else RESPONSE.match(data, start)
-            if known is not None:
-                start = end
-                switches = self._answer(*known, now)
-            elif match is not None:
-                version, code, reason, raw = match.groups()
-                answer = VERSIONS[version], int(code), (reason or b"").decode("latin-1"), read_fields(raw, True)
-                if end == match.end() and end - start <= LONGEST_REMEMBERED:
-                    _remember(_responses, bytes(data[start:end]), answer)
-                start = match.end()
-                switches = self._answer(*answer, now)
+            head = _latest
+            if (
+                head is not None
+                and not self._response_held
+                and type(data) is bytes
+                and data.startswith(head.raw, start)
+            ):
+                start += len(head.raw)
             else:
-                response, end = find_response(self._response_held, data, start)
-                if response is None:
-                    if len(self._response_held) + size - start > MOST_HEAD:
-                        raise Unreadable(f"a head longer than {MOST_HEAD >> 10} KiB")
-                    self._response_held += bytes(data[start:])
-                    check_answer(self._response_held)
+                head, start = self._find_response(data, start)
+                if head is None:
                     return
-                start = end
-                self._response_held = b""
-                protocol, status, text, raw, strict = response
-                switches = self._answer(protocol, status, text, read_fields(raw, strict), now)
-            if switches:
+                _latest = head if head.raw else None
+            exchange = self._waiting[0] if self._waiting else None
+            if head.plain and exchange is not None and not exchange.upgrade and exchange.method != "HEAD":
+                start += self._answer_plainly(exchange, head, size - start, now)
+            elif self._answer(head, now):
                 self._switch(data[start:])
                 return
-            left = self._response_left
-            if left:
-                self._response_left = 0
-                exchange = self._response
-                assert exchange is not None
-                if size - start >= left:  # mostly the whole body came with its head
-                    exchange.response_size = left
-                    start += left
-                    self._response_whole(None, now)
-                else:
-                    self._response_body = Body(left)
 
-    def _answer(self, version: str, status: int, reason: str, fields: Fields, now: float) -> bool:
-        """Take the head of a response; True if what follows is no longer HTTP/1."""
-        exchange = self._waiting[0] if self._waiting else self._unasked(version, now)
-        for doubt in fields.doubts:
+    def _find_response(self, data: Data, start: int) -> tuple[ResponseHead | None, int]:
+        """The head of a response, and where it ends; None while it is incomplete."""
+        if not self._response_held:
+            found = strict_response(data, start)
+            if found is not None:
+                return found
+        response, end = any_response(self._response_held, data, start)
+        if response is None:
+            if len(self._response_held) + len(data) - start > MOST_HEAD:
+                raise Unreadable(f"a head longer than {MOST_HEAD >> 10} KiB")
+            self._response_held += bytes(data[start:])
+            check_answer(self._response_held)
+        else:
+            self._response_held = b""
+        return response, end
+
+    def _answer_plainly(self, exchange: Exchange, head: ResponseHead, here: int, now: float) -> int:
+        """Take a head like nearly all. Returns how many of the `here` bytes after it were its body."""
+        exchange.status, exchange.reason, exchange.response_fields = head.status, head.reason, head.fields
+        exchange.answered = now
+        self._listener.answered(exchange)
+        length = head.length or 0
+        if length > here or (length and exchange.keep):  # mostly the whole body came with its head
+            self._response = exchange
+            self._response_body = Body(length, self._kept_answer(exchange))
+            return 0
+        exchange.response_size = length
+        exchange.response_ended = now
+        del self._waiting[0]
+        if exchange.request_ended is not None:
+            exchange.ended = now
+            self._listener.ended(exchange)
+        return length
+
+    def _answer(self, head: ResponseHead, now: float) -> bool:
+        """Take any other head; True if what follows is no longer HTTP/1."""
+        exchange = self._waiting[0] if self._waiting else self._unasked(head.protocol, now)
+        status = head.status
+        for doubt in head.doubts:
             exchange.doubt(doubt)
-        if fields.broken:
-            raise Unreadable(fields.broken)
+        if head.unreadable:
+            raise Unreadable(head.unreadable)
         if status == 101 and exchange is self._paused and exchange.upgrade == "h2c":
             exchange.interim = (*exchange.interim[:15], status)
             return True  # the answer comes in HTTP/2
         if status < 200 and status != 101:
             exchange.interim = (*exchange.interim[:15], status)
             return False
-        exchange.status, exchange.reason, exchange.answered = status, reason, now
-        exchange.response_fields = fields.raw
+        exchange.status, exchange.reason, exchange.answered = status, head.reason, now
+        exchange.response_fields = head.fields
         self._response = exchange
         switches = status == 101 or (exchange.upgrade == "connect" and status < 300)
         if switches and not (exchange.upgrade and exchange is self._paused):
             exchange.doubt("a connection that becomes something else, unasked")
             raise Unreadable("the connection became something else")
         if exchange.upgrade and exchange.upgrade != "connect":
-            exchange.upgrade = (fields.upgrade or exchange.upgrade) if switches else ""
+            exchange.upgrade = (head.upgrade or exchange.upgrade) if switches else ""
         self._listener.answered(exchange)
         if switches:
             return True
         if exchange is self._paused:
             exchange.upgrade = ""
             self._go_on(now)
-        if exchange.method == "HEAD" or status in (204, 304) or (not fields.coded and fields.length == 0):
+        if exchange.method == "HEAD" or status in (204, 304) or (not head.coded and head.length == 0):
             self._response_whole(None, now)
-        elif fields.coded or fields.length is None or exchange.keep:
-            keep = self._kept_answer(exchange)
-            self._response_body = (
-                ChunkedBody(keep) if fields.chunked else Body(None if fields.coded else fields.length, keep)
-            )
         else:
-            self._response_left = fields.length
+            keep = self._kept_answer(exchange)
+            self._response_body = ChunkedBody(keep) if head.chunked else Body(None if head.coded else head.length, keep)
         return False
 
     @staticmethod
@@ -300,7 +311,7 @@ class Http1:
         self._response_body = None
         if body is not None:
             _settle_response(exchange, body)
-        self._waiting.pop(0)
+        del self._waiting[0]
         if exchange.request_ended is not None:
             self._response = None
             self._end(exchange, now)
@@ -355,27 +366,6 @@ class Http1:
     def _end(self, exchange: Exchange, now: float) -> None:
         exchange.ended = now
         self._listener.ended(exchange)
-
-
-def _remember(heads: dict[bytes, Head], head: bytes, read: Head) -> None:
-    if len(heads) >= MOST_REMEMBERED:
-        heads.clear()
-    heads[head] = read
-
-
-def _absolute(exchange: Exchange) -> list[str]:
-    """A target that is not a path: a proxy's absolute form, CONNECT's authority, or `*`. Returns doubts."""
-    target = exchange.path
-    if exchange.method == "CONNECT":
-        exchange.authority, exchange.path = target.lower(), ""
-        return []
-    scheme, colon, rest = target.partition("://")
-    if not colon:
-        return ["a target that is no path"] if target != "*" else []
-    authority, slash, path = rest.partition("/")
-    differs = bool(exchange.authority) and exchange.authority != authority.lower()
-    exchange.scheme, exchange.authority, exchange.path = scheme.lower(), authority.lower(), slash + path
-    return ["Host differs from the target's"] if differs else []
 
 
 def _settle_request(exchange: Exchange, body: Body) -> None:

@@ -27,9 +27,7 @@ SETTINGS = (0, -1, -1, 4, 0, 0, 0, 0, 0)
 class Watch:
     """Feeds the parser of the protocol that the connection speaks, until it can't be read."""
 
-    __slots__ = (
-        "_early", "_first", "_known", "_listener", "_parser", "_preface", "opaque", "request_bytes", "response_bytes",
-    )  # fmt: skip
+    __slots__ = ("_early", "_first", "_known", "_listener", "_parser", "_preface", "opaque")
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -39,12 +37,9 @@ class Watch:
         self._preface = False  # HTTP/2 by upgrade: the caller's preface is still to come
         self._parser: Http1 | Http2 | None = Http1(listener)
         self.opaque = ""  # why it can't be read; "" while it can
-        self.request_bytes = 0
-        self.response_bytes = 0
 
     def requested(self, data: Data, now: float) -> None:
         """Bytes from the caller, at least one."""
-        self.request_bytes += len(data)
         parser = self._parser
         if parser is None:
             return
@@ -58,7 +53,6 @@ class Watch:
 
     def responded(self, data: Data, now: float) -> None:
         """Bytes from the server, at least one."""
-        self.response_bytes += len(data)
         parser = self._parser
         if parser is None:
             return

@@ -5,6 +5,7 @@ exchange under way costs its object and an entry here; an idle connection costs 
 
 Small pieces are not read when they pass but a moment later, many in a row: that is out of the way of the bytes, and costs
 half as much, for the code that reads them is in the processor's cache then. Their times are those when they passed.
+When many have come together, they are read at the end of the loop's pass: what it relays has left by then.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from interceptor.mesh.traffic.filters import Filter
 from interceptor.mesh.traffic.record import ENDED, INBOUND, OPEN, OUTBOUND, Record, record_of
 
 SMALL = 2048  # bytes of a piece that is worth putting aside
-MOST_ASIDE = 64  # pieces: reading them takes less than a millisecond
+MANY_ASIDE = 128  # pieces: reading them takes less than a millisecond
+MOST_ASIDE = 512  # pieces, and so 1 MB; in one pass of the loop
 ASIDE = 0.02  # seconds that a piece may wait, too short to be noticed
 LONG = 2.0  # seconds after which a request without an end is shown as open
 
@@ -67,7 +69,9 @@ class Hub:
     ) -> None:
         """`call_later` is a loop's; without one nothing is put aside."""
         self._call_later = call_later
+        self._small = SMALL if call_later is not None else -1
         self._aside: list[tuple[Callable[..., None], bytes | None, float]] = []
+        self._timed = False  # what is aside will be read in a while
         self.clock = clock
         self.began = clock()
         self.wall = wall() - self.began
@@ -85,16 +89,30 @@ class Hub:
     def passed(self, read: Callable[[memoryview | bytes, float], None], data: memoryview) -> None:
         """A piece of a connection has passed: have it read, now or soon."""
         aside = self._aside
-        if self._call_later is None or len(data) > SMALL:
+        if len(data) > self._small:
             if aside:
                 self.catch_up()
             read(data, self.clock())
             return
-        aside.append((read, bytes(data), self.clock()))
-        if len(aside) >= MOST_ASIDE:
+        aside.append((read, data.tobytes(), self.clock()))
+        count = len(aside)
+        if count == 1 or count >= MANY_ASIDE:
+            self._plan(count)
+
+    def _plan(self, count: int) -> None:
+        """See that what is aside is read."""
+        assert self._call_later is not None
+        if count >= MOST_ASIDE:
             self.catch_up()
-        elif len(aside) == 1:
-            self._call_later(ASIDE, self.catch_up)
+        elif count == MANY_ASIDE:
+            self._call_later(0, self.catch_up)
+        elif count == 1 and not self._timed:
+            self._timed = True
+            self._call_later(ASIDE, self._time_over)
+
+    def _time_over(self) -> None:
+        self._timed = False
+        self.catch_up()
 
     def over(self, end: Callable[[float], None]) -> None:
         """A side of a connection, or all of it, has ended."""
@@ -116,20 +134,17 @@ class Hub:
         """Ask for as much of its bodies as any tap wants."""
         exchange.keep = max(tap.bodies for tap in self.taps)
 
-    def ended(self, exchange: Exchange, where: Observed) -> None:
-        """An exchange is over."""
-        del self.under_way[exchange]
-        self.traffic.add(exchange, where.direction, exchange.ended or 0.0)
-        if self.taps:
-            self._number += 1
-            for tap in self.taps:
-                opened = exchange in tap.opened
-                tap.opened.discard(exchange)
-                wanted = tap.wanted
-                if wanted.direction not in ("", where.direction) or not wanted.ended(exchange):
-                    continue
-                if opened or wanted.begun(exchange):
-                    tap.show(exchange, where, self._number, self.wall, ENDED)
+    def show_ended(self, exchange: Exchange, where: Observed) -> None:
+        """Tell the taps of an exchange that is over."""
+        self._number += 1
+        for tap in self.taps:
+            opened = exchange in tap.opened
+            tap.opened.discard(exchange)
+            wanted = tap.wanted
+            if wanted.direction not in ("", where.direction) or not wanted.ended(exchange):
+                continue
+            if opened or wanted.begun(exchange):
+                tap.show(exchange, where, self._number, self.wall, ENDED)
 
     def show_open(self, tap: Tap) -> None:
         """Tell a tap what is under way for long: an answer that doesn't come is often what one looks for."""
@@ -176,23 +191,23 @@ class PodWatcher:
 class Observed:
     """One relayed connection: `tunnel.relay` tells it what passes (see its Observer), it tells the hub what that means."""
 
-    __slots__ = ("_hub", "_watch", "direction", "peer", "pod", "port")
+    __slots__ = ("_hub", "_read_from", "_read_to", "_watch", "direction", "peer", "pod", "port")
 
     def __init__(self, hub: Hub, direction: str, pod: str, peer: str, port: int) -> None:
         self._hub = hub
         self.direction, self.pod, self.peer, self.port = direction, pod, peer, port
-        self._watch = Watch(self)
+        self._watch = watch = Watch(self)
+        reads = (watch.responded, watch.requested) if direction == INBOUND else (watch.requested, watch.responded)
+        self._read_from, self._read_to = reads
         hub.connections += 1
 
     def from_socket(self, data: memoryview) -> None:
         """Bytes that the local process sent."""
-        watch = self._watch
-        self._hub.passed(watch.responded if self.direction == INBOUND else watch.requested, data)
+        self._hub.passed(self._read_from, data)
 
     def to_socket(self, data: memoryview) -> None:
         """Bytes that the pod's side sent."""
-        watch = self._watch
-        self._hub.passed(watch.requested if self.direction == INBOUND else watch.responded, data)
+        self._hub.passed(self._read_to, data)
 
     def socket_ended(self) -> None:
         """The local process sends no more."""
@@ -228,7 +243,11 @@ class Observed:
 
     def ended(self, exchange: Exchange) -> None:
         """See `http.exchange.Listener`."""
-        self._hub.ended(exchange, self)
+        hub = self._hub
+        del hub.under_way[exchange]
+        hub.traffic.add(exchange, self.direction, exchange.ended or 0.0)
+        if hub.taps:
+            hub.show_ended(exchange, self)
 
     def opaque(self, why: str) -> None:
         """See `http.exchange.Listener`."""
