@@ -72,8 +72,9 @@ def _set_up(spec: Spec, control: socket.socket) -> None:
     _step("namespaces", _make_namespaces)
     if spec.hostname:
         _step("host name", lambda: system.set_host_name(spec.hostname))
+    low_ports = _step("network", doors.free_low_ports)
     made = _step("network", lambda: doors.make(spec.network))
-    _say(control, {"doors": [name for name, _ in made]}, [sock.fileno() for _, sock in made])
+    _say(control, {"doors": [name for name, _ in made], "low_ports": low_ports}, [sock.fileno() for _, sock in made])
     for _, sock in made:
         sock.close()
 

@@ -45,7 +45,7 @@ class Report:
     @property
     def best(self) -> bool:
         """Whether nothing better is to be had."""
-        return self.mode == "namespace" and self.volumes == "fuse"
+        return all(finding.state == "good" for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Facts:
     settings: Mapping[str, str] | None = None
     filtered: bool = False  # our system calls are (seccomp)
     container: bool = False
+    chroot: bool = False
     python: str = ""
 
     def setting(self, name: str) -> str:
@@ -97,8 +98,14 @@ def read_facts(root: Path = Path("/")) -> Facts:
         settings={name: read(f"proc/sys/{name.replace('.', '/')}") for name in _SETTINGS},
         filtered=status.get("Seccomp", "0").strip() == "2",
         container=any(path.exists() for path in inside) or "container" in os.environ,
+        chroot=_is_chroot(read("proc/self/mountinfo")),
         python=os.path.realpath(sys.executable),
     )
+
+
+def _is_chroot(mounts: str) -> bool:
+    """Whether no mount is the root: as long as that is not itself one, a chroot shows so."""
+    return bool(mounts) and all(line.split()[4] != "/" for line in mounts.splitlines())
 
 
 async def examine(facts: Facts | None = None) -> Report:
@@ -111,13 +118,16 @@ async def examine(facts: Facts | None = None) -> Report:
         hint = "for the whole, run interceptor in a Linux virtual machine or container"
         return Report("proxy", "folder", (Finding("system", "lacking", text, hint),))
     findings = [Finding("system", "good", f"Linux {facts.kernel}" + (f", WSL {facts.wsl}" if facts.wsl else ""))]
-    failed = await _try(())
+    failed, low_ports = await _try(())
     if failed is not None:
         findings.append(Finding(failed.step, "lacking", failed.why, advise(failed.step, facts)))
         return Report("proxy", "folder", tuple(findings))
     findings.append(Finding("sandbox", "good", "network, names, mounts and host name of its own, without root"))
+    if not low_ports:
+        text = "/proc/sys is read-only: COMMAND can't listen on ports below 1024"
+        findings.append(Finding("ports", "lacking", text, advise_ports(facts)))
     with tempfile.TemporaryDirectory(prefix="interceptor-doctor-") as folder:
-        failed = await _try((Mount(MountKind.FUSE, folder, "interceptor-doctor"),))
+        failed, _ = await _try((Mount(MountKind.FUSE, folder, "interceptor-doctor"),))
     if failed is None:
         findings.append(
             Finding("volumes", "good", f"{DEVICE} may be mounted: files come from the pod as they are read")
@@ -128,8 +138,8 @@ async def examine(facts: Facts | None = None) -> Report:
     return Report("namespace", "copies", tuple(findings))
 
 
-async def _try(mounts: tuple[Mount, ...]) -> SandboxFailed | None:
-    """Make a sandbox and let it go; why it couldn't be made."""
+async def _try(mounts: tuple[Mount, ...]) -> tuple[SandboxFailed | None, bool]:
+    """Make a sandbox and let it go; why it couldn't be made, and whether low ports are free in it."""
     spec = Spec(
         argv=("true",),
         executable="/bin/true",
@@ -140,16 +150,20 @@ async def _try(mounts: tuple[Mount, ...]) -> SandboxFailed | None:
         network=Network((_DOCUMENTED,)),
     )
     try:
-        async with open_namespace(spec):
-            return None
+        async with open_namespace(spec) as space:
+            return None, space.low_ports
     except SandboxFailed as failed:
-        return failed
+        return failed, False
 
 
 def advise(step: str, facts: Facts) -> str:
     """What to type where a step of making a sandbox fails."""
     if facts.wsl == 1:
         return "WSL 1 has no namespaces; in Windows: wsl --set-version DISTRIBUTION 2"
+    if step == "namespaces" and facts.chroot:
+        return (
+            "the kernel makes no user namespace in a chroot: enter it with pivot_root instead, as systemd-nspawn does"
+        )
     if step in ("namespaces", "start", "host name"):
         if facts.setting("kernel.unprivileged_userns_clone") == "0":
             return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
@@ -168,7 +182,16 @@ def advise(step: str, facts: Facts) -> str:
         )
     if step == "network":
         return "the kernel lacks what it takes: sudo modprobe -a nf_tables nfnetlink_queue nft_queue nft_redir nf_nat"
-    return "the kernel was built without it (CONFIG_USER_NS, CONFIG_NET_NS), or a security module forbids it"
+    return (
+        "the kernel was built without it (CONFIG_USER_NS, CONFIG_NET_NS), or a security module or a chroot forbids it"
+    )
+
+
+def advise_ports(facts: Facts) -> str:
+    """What to type where /proc/sys may not be written."""
+    if facts.container:
+        return "start this container with: docker run --security-opt systempaths=unconfined ..."
+    return "sudo mount -o remount,rw /proc/sys"
 
 
 def apparmor_command(python: str) -> str:

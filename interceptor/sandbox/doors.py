@@ -22,18 +22,32 @@ _UNPRIVILEGED_PORTS = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
 def make(network: Network) -> list[tuple[str, socket.socket]]:
-    """Set up this network namespace and make the sockets that serve it, by name."""
+    """Set up this network namespace, whose /proc may be another's, and make the sockets that serve it, by name."""
     with netlink.open_socket(netlink.ROUTE) as route:
         links.bring_up(route, [one for one in network.addresses if ":" not in one or _has_ipv6()])
     _load_rules(network)
-    with open(_UNPRIVILEGED_PORTS, "w") as setting:
-        setting.write("0")  # as in a pod of today's runtimes: port 80 needs no root
     made = [(QUEUE, nfqueue.open_queue()), (DIAG, netlink.open_socket(netlink.SOCK_DIAG))]
     made += [(TCP4, _listener(socket.AF_INET)), (UDP4, _datagrams(socket.AF_INET)), (RAW4, _raw(socket.AF_INET))]
     if _has_ipv6():
         made += [(TCP6, _listener(socket.AF_INET6)), (UDP6, _datagrams(socket.AF_INET6))]
         made.append((RAW6, _raw(socket.AF_INET6)))
     return made
+
+
+def free_low_ports() -> bool:
+    """Let any program in here listen on ports below 1024, as in a pod of today's runtimes; False if that can't be."""
+    try:
+        with open(_UNPRIVILEGED_PORTS, "w") as setting:
+            setting.write("0")
+    except OSError as error:
+        if error.errno not in (
+            errno.EROFS,
+            errno.EACCES,
+            errno.ENOENT,
+        ):  # not what a container's runtime does to /proc/sys
+            raise
+        return False
+    return True
 
 
 def _has_ipv6() -> bool:

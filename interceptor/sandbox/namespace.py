@@ -82,6 +82,7 @@ class Namespace:
         self._spec, self._process, self._control = spec, first.process, first.control
         self.pool = first.pool
         self.doors: dict[str, socket.socket] = {}
+        self.low_ports = True  # whether COMMAND may listen below 1024
 
     async def run(self) -> int:
         """Run COMMAND to its end and return its exit status. Raises CommandError when it can't be started."""
@@ -198,6 +199,7 @@ async def _until_ready(made: Namespace, control: socket.socket, on_fuse: OnFuse)
             }
             for door in made.doors.values():
                 door.setblocking(False)
+            made.low_ports = message["low_ports"]
         elif "fuse" in message:
             on_fuse(message["fuse"], descriptors[0])
         elif "ready" in message:

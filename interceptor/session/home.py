@@ -84,6 +84,7 @@ async def open_home(
                 if options.mode == "namespace" or not failed.forbidden:
                     raise
                 text = f"{failed.message}: COMMAND stays on this machine and gets the pod's network by proxy only"
+                text += "; interceptor doctor says what to type"
                 teller.tell(Event("note", text, details={"hint": failed.hint}))
         yield home or _Proxied(options, wanted, proxy, teller)
 
@@ -152,6 +153,9 @@ class _Sandbox:
     async def run(self) -> int:
         """See Home."""
         self._teller.tell(Event("note", "COMMAND runs in a sandbox: its network and names are the pod's"))
+        if not self._space.low_ports:
+            text = "COMMAND can't listen on ports below 1024: /proc/sys is read-only here"
+            self._teller.tell(Event("note", text, details={"hint": "interceptor doctor says what to type"}))
         async with asyncio.TaskGroup() as group:
             serving = [group.create_task(service, name=f"sandbox {name}") for name, service in self._services]
             try:

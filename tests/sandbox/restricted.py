@@ -22,6 +22,13 @@ _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _UNSHARE = {"x86_64": 272, "aarch64": 97, "riscv64": 97, "ppc64le": 282, "s390x": 303}
 
 
+_READ_ONLY, _REMOUNT, _BIND, _RECURSIVE = 1, 32, 4096, 16384
+_PLAIN = 2 | 4 | 8  # nosuid, nodev, noexec: a user namespace may not drop what the outer mount has
+
+
+_STAGE = "/mnt"
+
+
 class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
@@ -53,11 +60,48 @@ def filtered() -> None:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
+def own_mounts() -> None:
+    """Be root of a user namespace with mounts of its own."""
+    uid, gid = os.getuid(), os.getgid()
+    system.unshare(system.NEW_USER | system.NEW_MOUNTS)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        Path(f"/proc/self/{name}").write_text(text)
+
+
+def in_chroot() -> None:
+    """Live in a folder that holds all of this machine, but is not its root."""
+    own_mounts()
+    system.mount("tmpfs", _STAGE, "tmpfs")  # gone with our mounts: nothing is to be tidied up, and must not be
+    inside = Path(_STAGE, "root")
+    inside.mkdir()
+    for entry in Path("/").iterdir():
+        place = inside / entry.name
+        if entry.is_symlink():
+            place.symlink_to(entry.readlink())
+        elif entry.is_dir() and str(entry) != _STAGE:
+            place.mkdir()
+            system.mount(str(entry), str(place), flags=_BIND | _RECURSIVE)
+    os.chroot(inside)
+    os.chdir("/tmp")
+
+
+def read_only_settings() -> None:
+    """Have /proc/sys mounted to be read only, and /proc masked, as container runtimes do."""
+    own_mounts()
+    for path, flags in (("/proc/sys", _BIND | _RECURSIVE), ("/proc/sys", _BIND | _REMOUNT | _READ_ONLY | _PLAIN)):
+        system.mount(path, path, flags=flags)
+    system.mount("tmpfs", "/proc/scsi" if Path("/proc/scsi").exists() else "/proc/fs", "tmpfs")
+
+
 def main() -> None:
     """Restrict this process, then become the command."""
     restriction, *command = sys.argv[1:]
     if restriction == "seccomp":
         filtered()
+    elif restriction == "chroot":
+        in_chroot()
+    elif restriction == "settings":
+        read_only_settings()
     else:
         limited(restriction)
     os.execv(command[0], command)  # noqa: S606  what the test asks for

@@ -20,6 +20,7 @@ from tests.sandbox import world
         ({"settings": {"kernel.apparmor_restrict_unprivileged_userns": "1"}, "container": True}, "network", "docker run"),
         ({"filtered": True}, "namespaces", "--security-opt seccomp=unconfined"),
         ({"kernel": "4.4.0-19041-Microsoft"}, "namespaces", "wsl --set-version"),
+        ({"chroot": True, "container": True}, "namespaces", "pivot_root"),
         ({}, "network", "modprobe"),
         ({}, "namespaces", "CONFIG_USER_NS"),
     ],
@@ -74,6 +75,7 @@ async def test_trying_tells_the_truth() -> None:
         ("max_net_namespaces", "sudo sysctl -w user.max_net_namespaces=15000"),
         ("max_mnt_namespaces", "sudo sysctl -w user.max_mnt_namespaces=15000"),
         ("seccomp", "docker run --security-opt seccomp=unconfined"),
+        ("chroot", "pivot_root"),
     ],
 )
 def test_forbidden_namespaces_are_told(restriction: str, hint: str) -> None:
@@ -87,3 +89,15 @@ def test_forbidden_namespaces_are_told(restriction: str, hint: str) -> None:
     (lacking,) = [one for one in report["findings"] if one["state"] == "lacking"]
     assert lacking["name"] == "namespaces"
     assert hint in lacking["hint"]
+
+
+@pytest.mark.slow
+def test_read_only_settings_are_told() -> None:
+    """As Docker mounts /proc/sys where system calls are not filtered: a sandbox, without ports below 1024."""
+    words = world.module("tests.sandbox.restricted", "settings", *world.module("interceptor", "doctor", "-o", "json"))
+    with world.start_program(words) as process:
+        out, err = process.communicate(timeout=50)
+    assert process.returncode == 1, err
+    report = json.loads(out)
+    assert report["mode"] == "namespace"
+    assert "below 1024" in next(one["text"] for one in report["findings"] if one["name"] == "ports")
