@@ -31,6 +31,10 @@ async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm 
     Without COMMAND it serves until cancelled. `confirm` asks the person, where there is one. Raises InterceptorError for
     everything a person can mend.
     """
+    if options.home.mounts or options.home.local:
+        from interceptor.session.places import check_places  # noqa: PLC0415  a start counts, and few name places
+
+        await check_places(options.home)
     client = open_cluster(options.access)
     began = time.monotonic()
     async with client as cluster:

@@ -1,4 +1,4 @@
-"""What of this machine COMMAND may reach, and how it resolves names in its sandbox; `home` asks."""
+"""What of this machine COMMAND may reach, and how it resolves names in its sandbox; `home` asks, who starts checks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from interceptor.errors import InterceptorError
+from interceptor.sandbox.files.choice import read_wish
 from interceptor.sandbox.spec import File, Mount, MountKind
 from interceptor.session.options import HomeOptions
 
@@ -27,6 +28,12 @@ class Places:
     beyond: frozenset[tuple[str, int]] = frozenset()
     names: tuple[tuple[str, str], ...] = ()  # address, name
     whole: bool = False
+
+
+async def check_places(options: HomeOptions) -> None:
+    """See that what was typed means something, before anything is changed. Raises InterceptorError."""
+    read_wish(options.mounts, os.getcwd())
+    await find_places(options)
 
 
 async def find_places(options: HomeOptions) -> Places:

@@ -26,6 +26,7 @@ from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.metrics import reserved, serve_metrics
 from interceptor.session.observing import about_session, is_wanted
 from interceptor.session.options import RunOptions
+from interceptor.session.places import check_places
 from interceptor.session.pods import Pods
 from interceptor.session.run_plan import RunPlan, describe, details_of, dry_run, look
 from interceptor.session.services import Services
@@ -48,6 +49,7 @@ async def run(options: RunOptions, teller: Teller) -> int:
     Raises InterceptorError for everything a person can mend.
     """
     began = time.monotonic()
+    await check_places(options.home)
     async with open_cluster(options.access) as cluster:
         with teller.busy(f"looking at {options.target}"):
             planned = await look(cluster, options)
