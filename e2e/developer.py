@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.intercept import Intercept
+from e2e.intercept import Intercept, installed
 from e2e.scene import Scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,9 +21,15 @@ FUSE = Path("/dev/fuse")
 
 def run(scene: Scene, *arguments: str) -> Intercept:
     """`interceptor ARGUMENTS` as an unprivileged user, in the scene's home; its child is the program itself."""
+    program, environ = typed(scene)
+    return scene.stack.enter_context(Intercept(list(arguments), environ, program=program))
+
+
+def typed(scene: Scene) -> tuple[list[str], dict[str, str]]:
+    """What such a user types in place of `interceptor`, and the environment in which."""
     environ = scene.environment(PYTHONDONTWRITEBYTECODE="1")
     if os.geteuid() != 0:
-        return scene.run(*arguments, env=environ)
+        return installed(), environ
     python, packages = _interpreter()
     config = scene.folder / "kubeconfig"
     shutil.copy(scene.kubectl.kubeconfig, config)
@@ -38,7 +44,7 @@ def run(scene: Scene, *arguments: str) -> Intercept:
     program = given.split() if given else [python, "-m", "interceptor"]
     away = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
     environ["PATH"] = os.pathsep.join(path for path in environ["PATH"].split(os.pathsep) if _is_open(Path(path)))
-    return scene.stack.enter_context(Intercept(list(arguments), environ, program=[*away, *program]))
+    return [*away, *program], environ
 
 
 def python() -> str:

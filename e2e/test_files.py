@@ -46,9 +46,17 @@ print("REPORT " + json.dumps(report, sort_keys=True), flush=True)
 """
 # Then waits for what the test does to the pod, and tells what it sees of it.
 WATCH = """
-import time
+import errno, time
 def show(word, **what):
     print("SEEN " + json.dumps([word, what]), flush=True)
+def written(path):
+    try:
+        open(path, "w").close()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+elsewhere = os.environ["ELSEWHERE"]
+show("moved", colour=open(elsewhere + "/colour").read(), there=os.path.exists("/moved"),
+     written=[written("/etc/app/new"), written("/etc/keys/new")])
 deadline = time.monotonic() + 150
 while open("/etc/app/colour").read() != "green" and time.monotonic() < deadline:
     time.sleep(0.1)
@@ -94,6 +102,7 @@ def deploy(scene: Scene) -> None:
         {"name": "settings", "mountPath": "/etc/one.conf", "subPath": "colour"},
         {"name": "about", "mountPath": "/etc/pod"},
         {"name": "scratch", "mountPath": "/tmp"},
+        {"name": "settings", "mountPath": "/moved"},
     ]
     label = {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}
     volumes = [
@@ -156,10 +165,11 @@ def test_volumes_are_the_pods(scene: Scene) -> None:
     deploy(scene)
     (own,) = (pod["metadata"]["name"] for pod in scene.kubectl.pods())
     scene.kubectl("exec", own, "-c", "app", "--", "sh", "-c", "echo kept > /claim/there; ln -s there /claim/link")
+    elsewhere = "/srv/elsewhere"
     with scene.unchanged():
         running = developer.run(
             scene, "run", "-n", scene.namespace, "-o", "json", "deploy/echo", "-c", "app", "--sandbox", "namespace",
-            "--mount", "rw",
+            "--mount", "rw", "--mount", f"/moved:{elsewhere}", "--env", f"ELSEWHERE={elsewhere}",
             "--", developer.python(), "-c", PROBE + WATCH, *PATHS,
         )  # fmt: skip
         here = report(running)
@@ -169,6 +179,8 @@ def test_volumes_are_the_pods(scene: Scene) -> None:
         assert there["who"]["username"] == f"system:serviceaccount:{scene.namespace}:default"
         assert any("volume /tmp is left out" in event["text"] for event in running.events if event.name == "note")
 
+        moved = {"colour": "blue", "there": False, "written": ["EROFS", "EROFS"]}
+        assert seen(running, "moved") == moved
         scene.kubectl.patch("configmap/settings", {"data": {"colour": "green"}})
         # The kubelet looks at a pod's volumes about once a minute, and at once when the pod changes.
         scene.kubectl.patch(f"pod/{pod}", {"metadata": {"annotations": {"touched": "now"}}})

@@ -1,13 +1,16 @@
 """`run` lends a workload's world to a program; of the workload nothing changes, and nothing stays."""
 
 import json
+import os
 import signal
 import time
 
 import pytest
 
 from e2e import developer, manifests
+from e2e.process import local_echo
 from e2e.scene import Scene
+from e2e.terminal import Terminal
 
 pytestmark = pytest.mark.timeout(300)  # their own bounds come first, also on a busy machine
 
@@ -76,3 +79,49 @@ def test_image_without_python_works(scene: Scene) -> None:
         )  # fmt: skip
         running.wait_line(lambda line: line.text == "ENV blue one False", 100, "environment")
         assert running.wait(60) == 0
+
+
+def test_shell_is_a_persons(scene: Scene) -> None:
+    """On a terminal: its size, jobs, Ctrl-C, limits, ids, exit status; and what the options name, here and in the pod."""
+    scene.echo(env=[{"name": "COLOUR", "value": "blue"}, {"name": "PLAIN", "value": "one"}])
+    program, environ = developer.typed(scene)
+    environment = ("--env", "MORE=two words", "--env-exclude", "COL*", "--env", "HISTFILE=/dev/null")
+    words = (
+        "run", "-n", scene.namespace, "deploy/echo", "--sandbox", "namespace", "--mount", "none", "--local-net",
+        *environment, "--", "bash", "--norc", "-i",
+    )  # fmt: skip
+    limited = ("sh", "-c", 'ulimit -n 1111 && exec "$@"', "sh")
+    environ |= {"TERM": "xterm-256color"}
+    with (
+        scene.unchanged(),
+        local_echo() as local,
+        Terminal([*limited, *program, *words], environ, columns=97, rows=31) as terminal,
+    ):
+        # What the shell writes is told from what was typed by the quotes in that.
+        terminal.press('stty size; echo "$TERM,$PLAIN,$MORE,$COLOUR,$(id -u),$(hostname),$(ulimit -n)" se""en\r')
+        shown = terminal.see(" seen\r\n", 90)
+        assert "31 97" in shown
+        pod = next(
+            one["metadata"]["name"] for one in scene.kubectl.items("pods") if "interceptor" in one["metadata"]["name"]
+        )
+        user = developer.NOBODY if os.geteuid() == 0 else os.geteuid()
+        assert f"xterm-256color,one,two words,,{user},{pod},1111 seen" in shown
+        terminal.press('ls /var/run/secrets/kubernetes.io || echo no""ne\r')
+        terminal.see("none")
+        asking = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; grep -m1 -o 'LO[C]AL' <&3"
+        terminal.press(f"exec 3<>/dev/tcp/localhost/{local.port}; {asking}\r")
+        terminal.see("LOCAL")
+        terminal.resize(60, 20)
+        terminal.press("stty size\r")
+        terminal.see("20 60")
+        terminal.press('sh -c "echo in""side; exec sleep 1000"\r')
+        terminal.see("inside")
+        terminal.press("\x1a")
+        terminal.see("Stopped")
+        terminal.press('bg; kill %1; wait; echo status=$?; sh -c "echo in""side; exec sleep 1000"\r')
+        terminal.see("inside")
+        terminal.press("\x03")
+        terminal.press("echo status=$?\r")
+        terminal.see("status=130")
+        terminal.press("exit 5\r")
+        assert terminal.wait(60) == 5
