@@ -86,7 +86,8 @@ class MeshApi:
         if request.path.endswith("/portforward"):
             return await self._forward(request)
         if request.path.endswith("selfsubjectrulesreviews"):
-            return web.json_response({"status": {"incomplete": bool(self.forbidden), "resourceRules": self.rules}}, status=201)
+            status = {"incomplete": bool(self.forbidden), "resourceRules": self.rules}
+            return web.json_response({"status": status}, status=201)
         if request.path.endswith("selfsubjectaccessreviews"):
             asked = (await request.json())["spec"]["resourceAttributes"]
             right = asked["verb"], asked["resource"], asked.get("subresource", "")
