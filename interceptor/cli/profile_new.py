@@ -23,9 +23,8 @@ from interceptor.session.options import Access
 @click.option("--from-tap", "tap", type=Seconds(), default=0.0, metavar="TIME",
               help="From the requests that pass within this time, where an intercept or agent sees them.")  # fmt: skip
 @click.option("--from-routes", "routes", is_flag=True, help="From the paths that `routes` counts.")
-@click.option(
-    "--window", type=Seconds(), default=30.0, metavar="TIME", help="With --from-routes: so long.  [default: 30s]"
-)
+@click.option("--window", type=Seconds(), default=30.0, metavar="TIME",
+              help="With --from-routes: what was counted in this time.  [default: 30s]")  # fmt: skip
 @click.option("--kind", type=click.Choice(["serviceprofile", "httproute"]), default=None,
               help="Instead of the kind that is in force.")  # fmt: skip
 @click.option("--ignore-cluster", is_flag=True, help="Ask no cluster: SVC need not be there.")
@@ -61,6 +60,8 @@ def new(
         raise click.UsageError("choose one of --open-api, --proto, --from-tap and --from-routes", ctx)
     if tap and not 1.0 <= tap <= 3600.0:
         raise click.UsageError("--from-tap takes 1s to 60m", ctx)
+    if not 1.0 <= window <= 600.0:
+        raise click.UsageError("--window takes 1s to 10m", ctx)
     from interceptor.cli.report import open_teller
     from interceptor.cli.running import run
     from interceptor.mesh.profile.build import yaml_of

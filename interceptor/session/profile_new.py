@@ -16,17 +16,20 @@ from interceptor.mesh.profile.proto import read_proto
 from interceptor.mesh.profile.read import DOMAIN, InForce, read, service_named
 from interceptor.mesh.profile.rows import title_of
 from interceptor.mesh.profile.template import regex_of, split
-from interceptor.mesh.traffic.record import INBOUND
+from interceptor.mesh.traffic.record import ENDED, INBOUND
 from interceptor.mesh.traffic.templates import Templates
 from interceptor.session.access import namespace_of, open_cluster
 from interceptor.session.events import Teller
 from interceptor.session.options import Access
 from interceptor.session.routes import RoutesOptions, measure
-from interceptor.session.tap import TapOptions, follow
+from interceptor.session.tap import NotIntercepted, TapOptions, follow
 
 Object = dict[str, Any]
 
 MOST_ROUTES = 200
+FEW = 5  # names in a note
+NOT_FOUND = 404
+_DOCUMENTS = "or use --open-api or --proto"
 PROFILE, ROUTE = "serviceprofile", "httproute"
 
 
@@ -66,7 +69,8 @@ async def new_profile(options: ProfileNewOptions, teller: Teller) -> Made:
         raise InterceptorError("requests are seen in the cluster only", hint="leave --ignore-cluster out")
     routes, notes = await _routes(options, teller)
     if not routes:
-        raise InterceptorError(f"no request of {options.service} was seen", hint="send some meanwhile, or wait longer")
+        why = "; ".join(notes[1:]) or "no request was seen"
+        raise InterceptorError(f"no routes for {options.service}: {why}", hint="send some meanwhile, or wait longer")
     if found is None:
         return _made(options, routes, notes, service_named(options.service), namespace_of(options.access))
     notes += _said(found, options)
@@ -80,12 +84,12 @@ async def _routes(options: ProfileNewOptions, teller: Teller) -> tuple[list[NewR
         return read_proto(options.text, options.proto), []
     if options.tap:
         with teller.busy(f"watching the requests of {options.service}"):
-            return await _tapped(options), []
+            return await _tapped(options, teller)
     with teller.busy(f"counting the requests of {options.service}"):
-        return await _counted(options), []
+        return await _counted(options)
 
 
-async def _tapped(options: ProfileNewOptions) -> list[NewRoute]:
+async def _tapped(options: ProfileNewOptions, teller: Teller) -> tuple[list[NewRoute], list[str]]:
     """By the paths that pass within the time, identifiers made one."""
     merged = False
 
@@ -94,46 +98,68 @@ async def _tapped(options: ProfileNewOptions) -> list[NewRoute]:
         merged = True
 
     templates = Templates(note_merge)
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[str, str], bool] = {}  # whether anything but 404 was answered
+    number = 0
     try:
         async with (
             asyncio.timeout(options.tap),
-            aclosing(follow(TapOptions(options.service, access=options.access))) as records,
+            aclosing(follow(TapOptions(options.service, access=options.access), teller)) as records,
         ):
             async for record in records:
                 method, path = str(record.get("method", "")), str(record.get("path", "")).partition("?")[0]
                 if record.get("direction") != INBOUND or not method or not path.startswith("/"):
                     continue
-                template = templates.name(path)
-                seen.add((method, template))
+                number += record.get("stage") == ENDED
+                key = method, templates.name(path)
+                seen[key] = seen.get(key, False) or record.get("status") != NOT_FOUND
                 if len(seen) >= MOST_ROUTES:
                     break
     except TimeoutError:
         pass  # the time is up
+    except NotIntercepted as error:
+        raise NotIntercepted(error.message, hint=f"interceptor intercept {options.service}; {_DOCUMENTS}") from error
     if merged:  # names from before are of too many words
-        seen = {(method, templates.name(path)) for method, path in seen}
-    return [
-        _route(method, path)
-        for method, path in sorted(seen, key=lambda one: (one[1], one[0]))
-        if not path.endswith("/...")
-    ]
+        before, seen = seen, {}
+        for (method, path), found in before.items():
+            key = method, templates.name(path)
+            seen[key] = seen.get(key, False) or found
+    return _made_of(seen, f"of {number} requests that passed within {options.tap:g} s")
 
 
-async def _counted(options: ProfileNewOptions) -> list[NewRoute]:
+async def _counted(options: ProfileNewOptions) -> tuple[list[NewRoute], list[str]]:
     """By what the sources of `routes` call the routes: paths where nobody named them yet."""
     tables = measure(RoutesOptions(options.service, window=options.window, access=options.access))
     try:
         table = await anext(tables)
     finally:
         await tables.aclose()
-    known = {split(route.route) for route in table.routes if route.total}
-    routes = sorted((one for one in known if one is not None), key=lambda one: (one[1], one[0]))
-    if not routes:
+    known: dict[tuple[str, str], bool] = {}
+    total = 0
+    for route in table.routes:
+        key = split(route.route)
+        if route.total and key is not None:
+            total += route.total
+            known[key] = known.get(key, False) or set(route.statuses) != {str(NOT_FOUND)}
+    if not known:
         raise InterceptorError(
             f"{table.source} tells no paths: it counts {options.service} as a whole",
-            hint="intercept the workload and try again, or use --open-api or --proto",
+            hint=f"intercept the workload and try again; {_DOCUMENTS}",
         )
-    return [_route(method, path) for method, path in routes[:MOST_ROUTES]]
+    return _made_of(known, f"of {total} requests within {table.seconds:.0f} s, counted by {table.source}")
+
+
+def _made_of(seen: dict[tuple[str, str], bool], what: str) -> tuple[list[NewRoute], list[str]]:
+    """A route for each that was not only ever answered 404: those are of scanners and typing errors."""
+    ordered = sorted(seen, key=lambda one: (one[1], one[0]))
+    whole = [one for one in ordered if not one[1].endswith("/...")]
+    wanted = [one for one in whole if seen[one]][:MOST_ROUTES]
+    notes = [f"made {what}"]
+    if lost := [" ".join(one) for one in whole if not seen[one]]:
+        more = f" and {len(lost) - FEW} more" if len(lost) > FEW else ""
+        notes.append(f"left out, as nothing but 404 was answered: {', '.join(lost[:FEW])}{more}")
+    if deep := len(ordered) - len(whole):
+        notes.append(f"left out, as their paths are deeper than a route can tell: {deep}")
+    return [_route(method, path) for method, path in wanted], notes
 
 
 def _route(method: str, path: str) -> NewRoute:
@@ -144,6 +170,9 @@ def _said(found: InForce, options: ProfileNewOptions) -> list[str]:
     """What is there already, and which shadows which."""
     kind = options.kind or _in_force(found)
     notes = []
+    if found.absent >= ({SERVICE_PROFILES} if kind == PROFILE else {HTTP_ROUTES, POLICY_HTTP_ROUTES}):
+        name = "ServiceProfiles" if kind == PROFILE else "HTTPRoutes"
+        notes.append(f"this cluster has no {name}: applying this needs a mesh that brings them")
     if found.profile is not None:
         name = title_of(SERVICE_PROFILES, found.profile)
         if kind == PROFILE:

@@ -28,6 +28,8 @@ NOWHERE = {"KUBECONFIG": "/nonexistent"}
         (("set", "svc/x", "--timeout", "1s"), "--route"),
         (("new", "svc/x"), "choose one of --open-api"),
         (("new", "svc/x", "--proto", "a", "--from-routes"), "choose one of --open-api"),
+        (("new", "svc/x", "--from-tap", "0.5s"), "--from-tap takes 1s to 60m"),
+        (("new", "svc/x", "--from-routes", "--window", "20m"), "--window takes 1s to 10m"),
     ],
 )
 def test_wrong_words(words: tuple[str, ...], told: str) -> None:

@@ -21,6 +21,8 @@ from interceptor.mesh.profile.template import is_template
 Object = dict[str, Any]
 
 _NAME_LIMIT = 63
+# What the Gateway API takes as a path word for word; any other path has to be a pattern.
+_EXACT = re.compile(r"(?!.*(?://|/\.{1,2}(?:/|$)|%2[fF]))/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def _http_route(
     if route is None:
         rule["matches"] = [{"path": {"type": "PathPrefix", "value": "/"}}]
     else:
-        kind, value = ("RegularExpression", route.regex) if is_template(route.path) else ("Exact", route.path)
+        whole = not is_template(route.path) and _EXACT.fullmatch(route.path)
+        kind, value = ("Exact", route.path) if whole else ("RegularExpression", route.regex)
         rule["matches"] = [{"path": {"type": kind, "value": value}, "method": route.method}]
         if route.timeout:
             rule["timeouts"] = {"request": route.timeout}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from interceptor.mesh.named import of_profile, of_routes
 from interceptor.mesh.profile.build import NewRoute, http_routes, service_profile, slug, yaml_of
 from interceptor.mesh.profile.openapi import read_openapi
 from interceptor.mesh.profile.proto import read_proto
+from interceptor.mesh.profile.template import regex_of
 
 SWAGGER = """
 swagger: "2.0"
@@ -145,6 +147,28 @@ def test_routes_leave_nobody_out() -> None:
     core = http_routes("web", "shop", [80, 81], routes[:1], POLICY_HTTP_ROUTES)[0]["spec"]
     assert [parent["group"] for parent in core["parentRefs"]] == ["core", "core"]
     assert "backendRefs" not in core["rules"][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "Exact"),
+        ("/caf%C3%A9/x.js", "Exact"),
+        ("/a//b", "RegularExpression"),
+        ("/a/../b", "RegularExpression"),
+        ("/a/.", "RegularExpression"),
+        ("/a/..b", "Exact"),
+        ("/a%2Fb", "RegularExpression"),
+        ("/[x]/y", "RegularExpression"),
+        ("/50%", "RegularExpression"),
+    ],
+)
+def test_odd_paths_are_patterns(path: str, kind: str) -> None:
+    """The Gateway API refuses them word for word."""
+    (made, _) = http_routes("web", "shop", [80], [NewRoute(f"GET {path}", "GET", path, regex_of(path))], HTTP_ROUTES)
+    found = made["spec"]["rules"][0]["matches"][0]["path"]
+    assert found["type"] == kind
+    assert re.fullmatch(found["value"], path) or found["value"] == path
 
 
 def test_names_stay_apart() -> None:
