@@ -31,6 +31,7 @@ Object = dict[str, Any]
               help="Without the right to create Roles: agents then can't restore by themselves.")  # fmt: skip
 @click.option("--debug", is_flag=True, help="With --for: what `debug` of it needs too.")
 @click.option("--log-level", is_flag=True, help="With --for: what `log-level` of it needs too.")
+@click.option("--tap", is_flag=True, help="With --for: what `tap` of it needs where Linkerd's viz shows its requests.")
 @click.option("--user", "users", metavar="NAME", multiple=True, help="Bind it to this user. Several allowed.")
 @click.option("--group", "groups", metavar="NAME", multiple=True, help="Bind it to this group.")
 @click.option("--service-account", "accounts", metavar="[NAMESPACE:]NAME", multiple=True, help="Bind it to this one.")
@@ -43,6 +44,7 @@ def rbac(
     guard: bool,
     debug: bool,
     log_level: bool,
+    tap: bool,
     users: tuple[str, ...],
     groups: tuple[str, ...],
     accounts: tuple[str, ...],
@@ -69,7 +71,7 @@ def rbac(
         ref = await ref_for(typed, target) if target is not None else None
         namespace = ref.namespace if ref is not None else namespace_of(typed)
         subjects = _subjects(users, groups, accounts, namespace)
-        objects = _objects(namespace, ref, subjects, guard=guard, debug=debug, log_level=log_level,
+        objects = _objects(namespace, ref, subjects, guard=guard, debug=debug, log_level=log_level, tap=tap,
                            cluster_wide=not (namespace_only or ref))  # fmt: skip
         if output == "json":
             print(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=2))
@@ -89,6 +91,7 @@ def _objects(
     guard: bool,
     debug: bool,
     log_level: bool,
+    tap: bool,
     cluster_wide: bool,
 ) -> list[Object]:
     from interceptor.workload import rights
@@ -106,6 +109,8 @@ def _objects(
             wanted += [right for way in ways for right in rights.needed_to_debug(ref.kind, ref.name, way=way)]
         if log_level:
             wanted += rights.needed_for_log_level(ref.kind, ref.name)
+        if tap:
+            wanted += rights.needed_for_tap(ref.kind, ref.name)
         roles = [role(wanted, name, namespace)]
     if cluster_wide:
         roles.append(role(rights.reading(), "interceptor-list", None))

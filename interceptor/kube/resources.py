@@ -65,6 +65,7 @@ SERVICE_PROFILES = Resource("linkerd.io/v1alpha2", "serviceprofiles", "ServicePr
 HTTP_ROUTES = Resource("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute")
 GRPC_ROUTES = Resource("gateway.networking.k8s.io/v1", "grpcroutes", "GRPCRoute")
 POLICY_HTTP_ROUTES = Resource("policy.linkerd.io/v1beta3", "httproutes", "HTTPRoute")
+LINKERD_TAP = "tap.linkerd.io/v1alpha1"  # an API of subresources only: `deployments/tap`, ...
 API_SERVICES = Resource("apiregistration.k8s.io/v1", "apiservices", "APIService", namespaced=False)
 ACCESS_REVIEWS = Resource(
     "authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False

@@ -114,8 +114,9 @@ async def _by_mesh(
     async with open_cluster(options.access) as cluster:
         with teller.busy(f"looking at {target}"):
             plan = await look(cluster, wanted)
-        if plan is None:
-            raise error
+        if isinstance(plan, str):
+            besides = f"; Linkerd's tap can't see it either: {plan}" if plan else ""
+            raise NotIntercepted(error.message + besides, hint=error.hint)
         found = follow_viz(cluster, plan, wanted, teller)
         async with aclosing(_chosen(found, options, Callers(cluster))) as records:
             async for record in records:

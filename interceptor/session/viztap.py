@@ -12,11 +12,11 @@ from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, Forbidden, NotFound
-from interceptor.kube.resources import API_SERVICES, NAMESPACES
+from interceptor.kube.resources import API_SERVICES, LINKERD_TAP, NAMESPACES
 from interceptor.mesh.traffic.filters import Filter
 from interceptor.mesh.traffic.record import Record
 from interceptor.session.events import Event, Teller
-from interceptor.session.viztap_read import API, Asked, read_tap
+from interceptor.session.viztap_read import Asked, read_tap
 from interceptor.workload import target
 from interceptor.workload.kinds import WorkloadRef, ref_of
 from interceptor.workload.podlist import list_pods
@@ -59,13 +59,13 @@ class Plan:
     pods: Pods
 
 
-async def look(cluster: Cluster, wanted: VizOptions) -> Plan | None:
-    """Who will be seen; None where Linkerd's viz is not installed, or the workload is not in its mesh."""
+async def look(cluster: Cluster, wanted: VizOptions) -> Plan | str:
+    """Who will be seen, or why nobody: "" where Linkerd's viz is not installed. Raises what can be mended."""
     try:
-        if not await cluster.serves(API):
-            return None
+        if not await cluster.serves(LINKERD_TAP):
+            return ""
     except Forbidden:  # who may not even ask what there is will be refused there, too
-        return None
+        return ""
     except ApiError as error:
         raise await _unavailable(cluster, error, wanted) from error
     workload = await target.resolve(cluster, cluster.namespace, wanted.target)
@@ -74,7 +74,7 @@ async def look(cluster: Cluster, wanted: VizOptions) -> Plan | None:
     if pods.seen:
         return Plan(ref, pods)
     if not pods.not_enabled and not pods.disabled:
-        return None
+        return "none of its pods has Linkerd's proxy" if pods.unmeshed else "it has no pods"
     raise await _nothing_seen(cluster, ref, pods)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from interceptor.errors import InterceptorError
 from interceptor.kube import ApiError, Cluster, Forbidden, Resource, Unauthorized, Unreachable
 from interceptor.kube.errors import Call
+from interceptor.kube.resources import LINKERD_TAP
 from interceptor.kube.retry import backoff
 from interceptor.mesh.traffic.filters import Filter
 from interceptor.mesh.traffic.record import Record
@@ -24,13 +25,13 @@ from interceptor.mesh.viztap.protobuf import Malformed
 from interceptor.session.events import Event, Teller
 from interceptor.session.reading import Records
 
-API = "tap.linkerd.io/v1alpha1"
 STANDS = 1.0
 SILENCE = 300.0
 GIVE_UP = 60.0  # seconds of trying anew
 TICK = 1.0
 QUIET = 10.0  # seconds between two notes on a pod's limit
 _ERROR_HEADER = "linkerd-error"
+_ROLE = "linkerd-linkerd-viz-tap-admin"  # as viz installs it in its usual namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ class Asked:
     @property
     def path(self) -> str:
         """Where it is asked. The server wants body and path to say the same; its plurals are kinds with an s."""
-        return f"/apis/{API}/watch/namespaces/{self.namespace}/{self.kind}s/{self.name}/tap"
+        return f"/apis/{LINKERD_TAP}/watch/namespaces/{self.namespace}/{self.kind}s/{self.name}/tap"
 
     @property
     def call(self) -> Call:
         """The right that is needed, in RBAC's words."""
-        return Call("watch", Resource(API, f"{self.kind}s", "Tap"), self.namespace, self.name, "tap")
+        return Call("watch", Resource(LINKERD_TAP, f"{self.kind}s", "Tap"), self.namespace, self.name, "tap")
 
     @property
     def body(self) -> bytes:
@@ -156,6 +157,9 @@ class _Reader:
         standing = asyncio.get_running_loop().call_later(STANDS, self._tell_standing)
         try:
             await self._ask()
+        except Forbidden as error:
+            error.hint = f"{error.hint}; Linkerd's own ClusterRole for it: {_ROLE}".lstrip("; ")
+            return error
         except (ApiError, Unreachable, _Refused) as error:
             return error
         except Malformed as error:

@@ -132,6 +132,17 @@ def needed_for_log_level(kind: Kind, name: str = "", *, follow: bool = True, wat
     ]
 
 
+def needed_for_tap(kind: Kind, name: str = "") -> list[Right]:
+    """Everything that one `tap` of a workload that nobody intercepts calls, where Linkerd's viz shows it."""
+    own = kind.resource
+    return [
+        *_all("get", resources.LEASES, name=lease_name(own.kind, name) if name else ""),
+        *_all("get", own, name=name),
+        *(() if kind is POD else _all("list", resources.PODS)),
+        *_all("watch", resources.Resource(resources.LINKERD_TAP, own.plural, own.kind), "tap", name),
+    ]
+
+
 PROFILE_RESOURCES = (
     resources.SERVICE_PROFILES,
     resources.HTTP_ROUTES,

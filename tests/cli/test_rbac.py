@@ -25,14 +25,24 @@ def test_one_workload_is_one_role() -> None:
     assert bindings[1]["subjects"][0]["namespace"] == "shop"
 
 
-def test_log_level_reads_logs() -> None:
-    def rules(*options: str) -> dict[str, list[str]]:
-        done = typed("rbac", "--for", "deploy/orders", "-n", "shop", "-o", "json", *options, environ=NOWHERE)
-        (role,) = json.loads(done.stdout)["items"]
-        return {",".join(rule["resources"]): rule["verbs"] for rule in role["rules"]}
+def rules(*options: str) -> dict[str, list[str]]:
+    done = typed("rbac", "--for", "deploy/orders", "-n", "shop", "-o", "json", *options, environ=NOWHERE)
+    (role,) = json.loads(done.stdout)["items"]
+    return {",".join(rule["resources"]): rule["verbs"] for rule in role["rules"]}
 
+
+def test_log_level_reads_logs() -> None:
     assert "pods/log" not in rules()
     assert rules("--log-level") == {**rules(), "pods/log": ["get"]}
+
+
+def test_tap_watches_one_workload() -> None:
+    """By name, in Linkerd's group, and nothing besides."""
+    assert rules("--tap") == {**rules(), "deployments/tap": ["watch"]}
+    done = typed("rbac", "--for", "deploy/orders", "-n", "shop", "-o", "json", "--tap", environ=NOWHERE)
+    (role,) = json.loads(done.stdout)["items"]
+    (rule,) = [one for one in role["rules"] if one["resources"] == ["deployments/tap"]]
+    assert (rule["apiGroups"], rule["resourceNames"]) == (["tap.linkerd.io"], ["orders"])
 
 
 def test_namespace_has_a_reading_role_beside() -> None:

@@ -156,7 +156,10 @@ async def test_workload_outside_the_mesh(viz: Viz) -> None:
     lone = pod("books-1")
     del lone["metadata"]["labels"]["linkerd.io/control-plane-ns"]
     viz.pods(lone)
-    assert isinstance(await viz.refused(), NotIntercepted)
+    error = await viz.refused()
+    assert isinstance(error, NotIntercepted)
+    assert error.message.endswith("; Linkerd's tap can't see it either: none of its pods has Linkerd's proxy")
+    assert "--attach" in error.hint
 
 
 async def test_unavailable_api_says_why(viz: Viz, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +191,7 @@ async def test_missing_right_is_named(viz: Viz) -> None:
     assert isinstance(error, Forbidden)
     assert error.message == "no right to watch deployments.tap.linkerd.io/tap in namespace shop"
     assert "kubectl auth can-i watch deployments.tap.linkerd.io --subresource=tap -n shop" in error.hint
+    assert error.hint.endswith("linkerd-linkerd-viz-tap-admin")
     viz.server.answer(f"POST {WATCH}", (403, {"error": "tap authorization failed (not authorized)"}))
     assert "tap authorization failed" in (await viz.refused()).message
     assert viz.told.texts("ready") == []
