@@ -104,12 +104,12 @@ class Place:
         self.kubectl.rolled_out("deployment/target")
         return time.monotonic() - started
 
-    def intercept(self, **variables: str) -> Intercept:
-        """Our command, ready: the Service leads to `be` on this machine."""
+    def intercept(self, name: str = "target", /, **variables: str) -> Intercept:
+        """Our command, ready: the Deployment's Service leads to `be` on this machine."""
         env = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig), **variables}
         arguments = [
             "intercept",
-            "deploy/target",
+            f"deploy/{name}",
             "-n",
             self.namespace,
             "-o",

@@ -101,8 +101,8 @@ class Exchange:
 
 
 _SET_BY_MOST = (
-    "method path protocol authority request_fields began number request_ended status reason response_fields answered"
-    " response_size response_ended ended request_size grpc grpc_status response_trailer_fields"
+    "method path protocol authority request_fields began number request_size upgrade keep cancelled grpc request_ended"
+    " status reason response_fields answered response_size response_ended ended grpc_status response_trailer_fields"
 )
 
 

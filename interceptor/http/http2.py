@@ -78,9 +78,10 @@ class Http2:
         """Bytes from the caller."""
         self._feed(self._requests, data, now)
 
-    def responded(self, data: Data, now: float) -> None:
-        """Bytes from the server."""
+    def responded(self, data: Data, now: float) -> bool:
+        """Bytes from the server; False: it stays HTTP/2."""
         self._feed(self._answers, data, now)
+        return False
 
     # --- frames --------------------------------------------------------------------------------------------------
 

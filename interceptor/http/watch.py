@@ -61,8 +61,8 @@ class Watch:
                 data = self._hold_early(data)
                 if not data:
                     return
-            parser.responded(data, now)
-            if type(parser) is Http1 and parser.switched is not None:
+            if parser.responded(data, now):
+                assert type(parser) is Http1
                 self._switch(parser, now)
         except Exception as error:  # whatever it is, the bytes go on
             self._give_up(error, now)

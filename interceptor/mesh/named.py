@@ -24,7 +24,7 @@ class Names:
     def __init__(self, kind: str, routes: Sequence[tuple[str, Test]], *, by_headers: bool = False) -> None:
         self.kind = kind
         self._routes = routes
-        self._by_headers = by_headers  # then equal paths may belong to different routes
+        self.by_headers = by_headers  # then equal paths may belong to different routes
         self._known: dict[tuple[str, str], str | None] = {}
 
     def __bool__(self) -> bool:
@@ -32,7 +32,7 @@ class Names:
 
     def name(self, exchange: Exchange) -> str | None:
         """The route's name; None where none matches."""
-        if self._by_headers:
+        if self.by_headers:
             return self._find(exchange)
         key = exchange.method, exchange.path
         if key not in self._known:

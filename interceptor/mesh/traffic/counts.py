@@ -39,23 +39,30 @@ class Counts:
     def add(self, exchange: Exchange) -> None:
         """Count one more."""
         status: int | str = exchange.status
-        if exchange.cancelled or exchange.grpc or exchange.status >= 500 or not status:
+        if 0 < exchange.status < 500 and not exchange.grpc and not exchange.cancelled:
+            self.success += 1
+        else:
             if failed(exchange):
                 self.failure += 1
             else:
                 self.success += 1
             if exchange.grpc_status is not None:
                 status = f"grpc {exchange.grpc_status}"
-        else:
-            self.success += 1
-        self.statuses[status] = self.statuses.get(status, 0) + 1
+        try:
+            self.statuses[status] += 1
+        except KeyError:
+            self.statuses[status] = 1
         self.request_bytes += exchange.request_size
         self.response_bytes += exchange.response_size
-        if exchange.answered is not None:
-            seconds = exchange.answered - exchange.began
-            bucket = int(log(seconds / _SMALLEST) / _LOG) if seconds > _SMALLEST else 0
-            self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
+        answered = exchange.answered
+        if answered is not None:
+            seconds = answered - exchange.began
             self.seconds += seconds
+            bucket = int(log(seconds / _SMALLEST) / _LOG) if seconds > _SMALLEST else 0
+            try:
+                self.latencies[bucket] += 1
+            except KeyError:
+                self.latencies[bucket] = 1
 
     def merge(self, other: Counts) -> None:
         """Add all of another's."""
@@ -105,7 +112,7 @@ class Traffic:
     """Everything a session has seen. What is recent stands in slices of time, what is older only in a sum."""
 
     def __init__(self) -> None:
-        self.names: Names | None = None  # routes that somebody named, once they are read
+        self._names: Names | None = None
         self._templates: dict[tuple[str, str, str], Templates] = {}
         self._routes: set[Key] = set()
         self._before: dict[Key, Counts] = {}  # all but the newest slice
@@ -119,11 +126,21 @@ class Traffic:
             self._begin_slice(now)
         asked = direction, exchange.authority, exchange.method, exchange.path
         counts = self._hot.get(asked)
-        if counts is None or self.names is not None:
+        if counts is None or (self._names is not None and self._names.by_headers):
             counts = self._find(exchange, direction)
             if len(self._hot) < MOST_HOT:
                 self._hot[asked] = counts
         counts.add(exchange)
+
+    @property
+    def names(self) -> Names | None:
+        """Routes that somebody named, once they are read."""
+        return self._names
+
+    @names.setter
+    def names(self, names: Names | None) -> None:
+        self._names = names
+        self._hot.clear()
 
     @property
     def total(self) -> dict[Key, Counts]:
@@ -154,7 +171,7 @@ class Traffic:
 
     def _find(self, exchange: Exchange, direction: str) -> Counts:
         authority = "" if direction == "inbound" else exchange.authority
-        named = self.names.name(exchange) if self.names is not None and direction == "inbound" else None
+        named = self._names.name(exchange) if self._names is not None and direction == "inbound" else None
         key = (direction, "", named) if named else self._key(direction, authority, exchange.method, exchange.path)
         newest = self._slices[-1][1]
         found = newest.get(key)
