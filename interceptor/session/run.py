@@ -11,7 +11,6 @@ import socket
 import ssl
 import time
 
-from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, NotFound
 from interceptor.kube.resources import PODS, SECRETS
 from interceptor.mesh.traffic.hub import Hub
@@ -31,7 +30,7 @@ from interceptor.session.pods import Pods
 from interceptor.session.run_plan import RunPlan, describe, details_of, dry_run, look
 from interceptor.session.services import Services
 from interceptor.session.tunnels import Tunnels
-from interceptor.session.undo import Undo
+from interceptor.session.undo import Undo, not_taken_back
 from interceptor.session.volumes import open_volumes
 from interceptor.swap import SESSION_ANNOTATION
 from interceptor.tunnel.aio import AsyncioPoller
@@ -180,9 +179,8 @@ class _Run:
         names, changed = self._planned.names, bool(self._undo)
         failures = await self._undo.run()
         if failures:
-            what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
             hint = f"the cluster removes it by itself, or: kubectl delete job {names.object} -n {names.namespace}"
-            raise InterceptorError(f"not everything could be taken back: {what}", hint=hint)
+            raise not_taken_back(failures, hint)
         if changed:
             self._teller.tell(Event("restored", f"pod {names.object} is gone", time.monotonic() - began))
 

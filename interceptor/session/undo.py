@@ -6,7 +6,7 @@ failures are told together at the end and never hide each other. Only being canc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from interceptor.errors import InterceptorError
@@ -52,6 +52,12 @@ class Undo:
         if bugs:
             raise ExceptionGroup("undo", [*bugs, *(failure.error for failure in failures)])
         return failures
+
+
+def not_taken_back(failures: Sequence[Failure], hint: str) -> InterceptorError:
+    """All failures in one."""
+    what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
+    return InterceptorError(f"not everything could be taken back: {what}", hint=hint)
 
 
 def _for_people(error: Exception) -> InterceptorError | None:

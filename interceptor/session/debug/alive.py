@@ -12,14 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, NotFound
 from interceptor.kube.resources import JOBS
 from interceptor.session.events import Teller
 from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.plan import holder
 from interceptor.session.services import Services
-from interceptor.session.undo import Undo
+from interceptor.session.undo import Undo, not_taken_back
 from interceptor.swap import SESSION_ANNOTATION
 from interceptor.workload import objects
 from interceptor.workload.beside import MANAGED_BY
@@ -74,6 +73,5 @@ async def session_object(
             failures = await undo.run()
             services.stop()
             if failures:
-                what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
                 hint = f"when the cluster answers again: interceptor restore --all -n {names.namespace}"
-                raise InterceptorError(f"not everything could be taken back: {what}", hint=hint)
+                raise not_taken_back(failures, hint)
