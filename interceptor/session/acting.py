@@ -40,6 +40,9 @@ from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import apply_swap
 from interceptor.workload.lease import HeldLease
 
+QUIET = 0.1  # seconds
+QUIET_AT_MOST = 0.5
+
 
 async def act(cluster: Cluster, plan: Plan, options: InterceptOptions, teller: Teller, agent: bytes) -> int:
     """Do what was planned, with this zipapp; returns COMMAND's exit status."""
@@ -107,7 +110,6 @@ class _Session:
             ("keep the tunnels", tunnels.serve()),
             ("serve the proxy", proxy.serve()),
             ("answer other commands", open_control(cluster, plan, hub, teller, figures, state).serve()),
-            ("read the routes' names", name_routes(cluster, plan, hub)),
             ("settle", self._settle(pods, tunnels, held, keeper)),
         ):
             services.start(name, service)
@@ -125,7 +127,7 @@ class _Session:
         services.raise_if_over()  # the lock was lost meanwhile: not to be swapped any more
         # Without a guard the template may stay swapped for long, and its pods need the Secret whenever they start.
         outlive = keeper.swapping if plan.guarded else keeper.remember
-        swapped = await apply_swap(cluster, names.ref, plan.swap, just_before=outlive)
+        swapped = await apply_swap(cluster, names.ref, plan.swap, outlive, seen=plan.workload)
         self._restorer.applied = True
         keeper.swapped()
         teller.tell(
@@ -136,8 +138,10 @@ class _Session:
                 {"workload": plan.title},
             )
         )
-        services.start("exchange the pods", exchange.serve(keeper.remember))
         others = self._restorer.others = Others(cluster, plan, swapped, teller, services.end)
+        services.start("exchange the pods", exchange.serve(keeper.remember))
+        await self._leave_alone(pods)
+        services.start("read the routes' names", name_routes(cluster, plan, hub))
         services.start("watch the workload", others.watch())
         services.start("watch the namespace", watch_namespace(cluster, plan, pods, services.end))
         here = Serving(cluster, plan, options, teller, pods, tunnels, local, proxy, exchange, services.end)
@@ -145,6 +149,18 @@ class _Session:
             return await here.run(self._raise_when_over(services))
         finally:
             self._restorer.process_gone = bool(options.command)
+
+    async def _leave_alone(self, pods: Pods) -> None:
+        """Ask nothing that can wait while the first agent's pod gets to its node.
+
+        A kubelet asks for a pod's Secret at once, but may read it only when the API server has seen, too, that the pod is
+        there. Where the API server is busy the kubelet is faster, is refused, and tries again 1 to 2 s later: so went a
+        quarter of all starts on two processors.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_AT_MOST):
+                await pods.until(lambda: any(pod.scheduled for pod in pods.agents(self._plan.names.session)))
+                await asyncio.sleep(QUIET)
 
     async def _settle(self, pods: Pods, tunnels: Tunnels, held: HeldLease, keeper: Keeper) -> None:
         """Once an agent lives that would see us die, everything that ends by itself may take longer."""

@@ -27,6 +27,7 @@ from interceptor.wire.tls import TlsLayer
 
 FIRST_PAUSE = 0.05  # an agent is up within 0.2 s of its container's start: knocking earlier costs little
 LONGEST_PAUSE = 1.0
+FIRST_KNOCK = 0.3  # seconds after a node has the pod: it waits that long for the volumes alone
 KNOCK_EVERY = 0.15  # while the container is being made: the kubelet tells up to a second late that it runs
 PROBE_EVERY = 0.2
 
@@ -194,6 +195,9 @@ class Tunnels:
         agent = self.by_pod[pod] = AgentTunnel(pod)
         pause, before = FIRST_PAUSE, False
         try:
+            found = self._pods.by_name.get(pod)
+            if found is not None and not found.running:
+                await asyncio.sleep(FIRST_KNOCK)
             while not self._ending:
                 try:
                     async with self._open(pod) as tunnel:

@@ -59,16 +59,23 @@ async def _nothing() -> None:
 
 
 async def apply_swap(
-    cluster: Cluster, ref: WorkloadRef, plan: SwapPlan, just_before: Callable[[], Awaitable[None]] = _nothing
+    cluster: Cluster,
+    ref: WorkloadRef,
+    plan: SwapPlan,
+    just_before: Callable[[], Awaitable[None]] = _nothing,
+    *,
+    seen: Object | None = None,
 ) -> Object:
     """Put the agent in place; returns the object that carries the swap as the cluster has it now.
 
-    `just_before` is awaited when only the one request is left that writes it.
+    `just_before` is awaited when only the one request is left that writes it. `seen` is the object as it was a moment ago:
+    mostly it still is, and need not be read again.
     """
     if ref.kind is POD:
         return await stand_in(cluster, ref, plan, just_before)
     for attempt in range(_ATTEMPTS):
-        found = await cluster.get(ref.resource, ref.namespace, ref.object)
+        found = seen if seen is not None else await cluster.get(ref.resource, ref.namespace, ref.object)
+        seen = None
         try:
             swapped = swap(found, plan)
         except AlreadySwapped as error:
