@@ -14,30 +14,27 @@ from datetime import UTC, datetime
 
 from interceptor.errors import InterceptorError, UsageError
 from interceptor.kube import Cluster, Conflict, NotFound
-from interceptor.kube.resources import JOBS, PODS, SECRETS, SERVICE_ACCOUNTS
+from interceptor.kube.resources import JOBS
 from interceptor.mesh.profile.proof import asked_of
 from interceptor.mesh.sources.model import Query
-from interceptor.session import setup
 from interceptor.session.access import open_cluster
 from interceptor.session.events import Event, Teller
-from interceptor.session.keeper import TOKEN_SECONDS, Keeper, Stage
+from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.profile_effect import Effect, Figures
+from interceptor.session.profile_guard import start_guard
 from interceptor.session.profile_plan import ProfilePlan, ProfileSetOptions, describe, details_of, look
 from interceptor.session.profile_words import comparison
 from interceptor.session.services import Services
-from interceptor.session.undo import Undo
+from interceptor.session.undo import Undo, not_taken_back
 from interceptor.swap.policy import policy_record_of
-from interceptor.workload import lease, objects, zipapp
+from interceptor.workload import lease, objects
 from interceptor.workload.life import AlreadyIntercepted, holder_of, since_of
-from interceptor.workload.policy import GUARD_PORT, guard_pod, guard_role, undo_policy
+from interceptor.workload.policy import undo_policy
 from interceptor.workload.rights import needed_for_profile
 from interceptor.workload.role import role, yaml_of
-from interceptor.workload.trouble import watch_pod_for_trouble
 
 Confirm = Callable[[str], Awaitable[bool]]
 
-GUARD_WITHIN = 120.0  # seconds for its image to come and its first look
-LOOK_EVERY = 0.3
 WRITES = 4  # a controller may write the object's status between our look and our write
 
 
@@ -128,7 +125,7 @@ class _Setting:
         held.settle()
         if self._plan.guarded:
             with self._teller.busy("starting the guard"):
-                await self._guard(owner)
+                await start_guard(cluster, self._plan, owner)
             services.start("renew the guard's token", keeper.renew_token())
             await keeper.swapping()
             keeper.enter(Stage.HELD)
@@ -155,46 +152,6 @@ class _Setting:
                 hint=f"ask them to stop, or: interceptor profile undo {self._plan.found.title} --force",
             ) from error
         return taken[0]
-
-    async def _guard(self, owner: objects.Object) -> None:
-        """Start the pod that takes the change back when we are gone; return once it watches us."""
-        cluster, names = self._cluster, self._names
-        await cluster.create(SERVICE_ACCOUNTS, names.namespace, objects.service_account(names, owner))
-        await setup.bind(cluster, names, owner, guard_role(names, owner, made=self._plan.edit.before is None))
-        token = (await cluster.token(names.namespace, names.object, TOKEN_SECONDS))[0].encode()
-        config = objects.config(
-            names, holder=self._plan.record.holder, tunnel_port=0, health_port=GUARD_PORT, ports=(), policy=True
-        )
-        agent = await asyncio.get_running_loop().run_in_executor(None, zipapp.build)
-        files = {"agent.pyz": agent, "config.json": config, "token": token}
-        await cluster.create(SECRETS, names.namespace, objects.secret(names, owner, files))
-        await cluster.create(PODS, names.namespace, guard_pod(names, owner, self._plan.image))
-        try:
-            async with asyncio.timeout(GUARD_WITHIN), asyncio.TaskGroup() as group:
-                trouble = group.create_task(
-                    watch_pod_for_trouble(cluster, names.namespace, names.object), name="trouble"
-                )
-                await self._until_guarded()
-                trouble.cancel()
-        except TimeoutError:
-            raise self._unguarded(f"its pod was not ready within {GUARD_WITHIN:.0f} s") from None
-        except ExceptionGroup as failed:
-            first = failed.exceptions[0]
-            if not isinstance(first, InterceptorError):
-                raise
-            raise self._unguarded(first.message) from first
-
-    async def _until_guarded(self) -> None:
-        while True:
-            pod = await self._cluster.get(PODS, self._names.namespace, self._names.object)
-            conditions = (pod.get("status") or {}).get("conditions") or []
-            if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
-                return
-            await asyncio.sleep(LOOK_EVERY)
-
-    def _unguarded(self, why: str) -> InterceptorError:
-        hint = "--guard-image names another image with Python; --no-guard does without: then only this program takes it back"
-        return InterceptorError(f"the guard can't run, and nothing was changed: {why}", hint=hint)
 
     async def _change(self, services: Services) -> None:
         began = time.monotonic()
@@ -265,11 +222,10 @@ class _Setting:
         failures = await self._undo.run()
         title = self._plan.title
         if failures:
-            what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
             hint = f"interceptor profile undo {self._plan.found.title} -n {self._names.namespace}"
             if self._plan.guarded and not self._reverted:
                 hint = f"the guard goes on trying; or, when the cluster can be reached: {hint}"
-            raise InterceptorError(f"not everything could be taken back: {what}", hint=hint)
+            raise not_taken_back(failures, hint)
         if self._changed:
             text = f"{title} is gone again" if self._plan.edit.before is None else f"{title} is as it was"
             if self._kept:
