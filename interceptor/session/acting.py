@@ -34,7 +34,7 @@ from interceptor.session.restore import Restorer
 from interceptor.session.services import Services
 from interceptor.session.serving import Serving
 from interceptor.session.tunnels import Tunnels
-from interceptor.session.undo import Undo
+from interceptor.session.undo import Undo, not_taken_back
 from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import apply_swap
@@ -193,8 +193,7 @@ class _Session:
         if self._restorer is not None:
             self._restorer.part()
         if failures:
-            what = "; ".join(f"{failure.name}: {failure.error.message}" for failure in failures)
-            raise InterceptorError(f"not everything could be taken back: {what}", hint=failures[0].error.hint)
+            raise not_taken_back(failures, failures[0].error.hint)
         if changed:
             text = self._restorer.words() if self._restorer is not None else f"{self._plan.title} was not changed"
             details = {"kept": self._restorer.kept if self._restorer is not None else []}
