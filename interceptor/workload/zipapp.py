@@ -67,11 +67,13 @@ def _agent_folder() -> Path:
 def _closure(start: str, folders: dict[str, Path]) -> set[str]:
     """Every module of our own that `start` imports, directly or not, with the packages they are in."""
     found: set[str] = set()
+    seen: set[str] = set()
     waiting = [start]
     while waiting:
         module = waiting.pop()
-        if module in found:
+        if module in seen:
             continue
+        seen.add(module)
         path = _file_of(module, folders)
         if path is None:
             continue
