@@ -21,6 +21,7 @@ from agent.guard import Guard
 from agent.health import Health
 from agent.in_place import InPlace
 from agent.inbound import Inbound
+from agent.inward import Inward
 from agent.journal import say
 from agent.listener import Listener
 from agent.outbound import Outbound
@@ -56,7 +57,8 @@ def main() -> int:
     tunnels = Tunnels(poller, config, inbound, Outbound(poller, workers), on_change)
     listeners = [Listener(poller, config.bind, port, functools.partial(inbound.arrived, port)) for port in config.ports]
     tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
-    in_place.listeners = [*listeners, tunnel_listener]
+    inward = [Inward(poller, config.bind, port, lambda: inbound.mux) for port in config.datagrams]
+    in_place.listeners = [*listeners, *inward, tunnel_listener]
     drain = Drain(poller, inbound, tunnels, guard, in_place.listeners)
 
     def is_ready() -> bool:
@@ -78,7 +80,8 @@ def main() -> int:
     guard.start()
     if config.app is not None:
         in_place.start()
-    say(f"session {config.session}: listening on {', '.join(map(str, config.ports))}")
+    served = [*map(str, config.ports), *(f"{port}/udp" for port in config.datagrams)]
+    say(f"session {config.session}: listening on {', '.join(served)}")
     poller.run()
     return 0
 

@@ -30,6 +30,7 @@ class Config(NamedTuple):
     alone: float  # seconds without a client after which this agent ends; 0: it stays
     app: dict[str, Any] | None  # the app's own command, for `in_place`
     policy: bool  # `workload` is a ServiceProfile or a route, and all there is to do is to revert it
+    datagrams: tuple[int, ...] = ()  # UDP ports
 
 
 def read(folder: Path) -> Config:
@@ -55,4 +56,5 @@ def read(folder: Path) -> Config:
         alone=data.get("alone", 0.0),
         app=data.get("app"),
         policy=data.get("policy", False),
+        datagrams=tuple(data.get("datagrams", ())),
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from agent.guard import Guard
 from agent.inbound import Inbound
+from agent.inward import Inward
 from agent.journal import say
 from agent.listener import Listener
 from agent.tunnels import Tunnels
@@ -25,7 +26,12 @@ class Drain:
     """From SIGTERM to the end of the loop."""
 
     def __init__(
-        self, poller: EpollPoller, inbound: Inbound, tunnels: Tunnels, guard: Guard, listeners: Sequence[Listener]
+        self,
+        poller: EpollPoller,
+        inbound: Inbound,
+        tunnels: Tunnels,
+        guard: Guard,
+        listeners: Sequence[Listener | Inward],
     ) -> None:
         self._poller, self._inbound, self._tunnels, self._listeners = poller, inbound, tunnels, listeners
         self._guard = guard

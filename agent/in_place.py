@@ -26,6 +26,7 @@ from agent.app_probe import AppProbe
 from agent.config import Config
 from agent.environment import environment
 from agent.inbound import Inbound
+from agent.inward import Inward
 from agent.journal import say
 from agent.listener import Listener
 from agent.probe import own_address
@@ -61,7 +62,7 @@ class InPlace:
         self._looking = False
         self._timer: Timer | None = None
         self._host = config.bind or own_address()
-        self.listeners: list[Listener] = []  # to be closed when the app needs their ports
+        self.listeners: list[Listener | Inward] = []  # to be closed when the app needs their ports
         self.on_ready: Callable[[], None] = lambda: None
         self.started = False
         self.ready = False
@@ -163,7 +164,11 @@ class InPlace:
             self._end()
             return
         wanted: dict[str, Any] = (self._config.app or {}).get("ready") or {}
-        port = int(wanted.get("port") or self._config.ports[0])
+        ports = self._config.ports
+        if not wanted.get("port") and not ports:  # it speaks UDP only
+            self._probed(True)
+            return
+        port = int(wanted.get("port") or ports[0])
         AppProbe(self._poller, self._host, port, str(wanted.get("path") or ""), self._probed).start()
 
     def _probed(self, ready: bool) -> None:

@@ -61,6 +61,11 @@ class Inbound:
         """Callers that nobody has accepted yet."""
         return len(self._callers)
 
+    @property
+    def mux(self) -> Mux | None:
+        """Where callers go just now; None while they wait, or go on to other pods."""
+        return None if self._paused or self._pods is not None else self._mux
+
     def arrived(self, port: int, sock: socket.socket, peer: tuple[str, int]) -> None:
         """A new connection."""
         caller = Caller(sock, port, peer, self._poller.now() + self._hold)

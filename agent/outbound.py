@@ -6,10 +6,10 @@ import functools
 import socket
 from typing import Any
 
-from agent.datagrams import Flows
 from agent.resolve import addresses, literal
 from agent.workers import Workers
 from interceptor.tunnel.dial import Address, Dial, reason_of
+from interceptor.tunnel.flows import Flows
 from interceptor.tunnel.mux import Mux
 from interceptor.tunnel.poller import Poller
 from interceptor.tunnel.relay import Relay

@@ -39,7 +39,7 @@ class Probe:
     def start(self) -> None:
         """Probe the next port."""
         if not self._left:
-            self._done({"ok": True, "ms": round((self._poller.now() - self._began) * 1000, 1)})
+            self._done({"ok": True, "ms": max(0.1, round((self._poller.now() - self._began) * 1000, 1))})
             return
         port = self._left.pop(0)
         try:

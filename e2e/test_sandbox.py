@@ -270,6 +270,13 @@ def word(port):
         who, _, data = sock.recv(65536).partition(b" ")
         return [who.decode(), len(data)]
 own, chosen, not_chosen, beyond, address = *map(int, sys.argv[1:5]), sys.argv[5]
+def words():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 5000))
+        while True:
+            data, peer = sock.recvfrom(65536)
+            sock.sendto(b"SANDBOX " + data, peer)
+threading.Thread(target=words, daemon=True).start()
 other = socket.create_server(("127.0.0.1", 0))
 threading.Thread(target=lambda: other.accept()[0].sendall(b"other"), daemon=True).start()
 print("REPORT " + json.dumps({
@@ -285,6 +292,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 http.server.ThreadingHTTPServer(("127.0.0.1", own), Handler).serve_forever()
+"""
+
+# Scenario 17, in a pod: datagrams to a Service, each asked for anew until it is answered, as who uses them does.
+ASK_WORDS = """
+import json, socket, sys, time
+said, deadline = {}, time.monotonic() + 60
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.settimeout(2)
+    sock.connect((sys.argv[1], 5000))
+    for size in (0, 1, 25000):
+        while str(size) not in said and time.monotonic() < deadline:
+            try:
+                sock.send(b"x" * size)
+                answer = sock.recv(65536)
+            except OSError:
+                time.sleep(0.2)
+                continue
+            if len(answer) == 8 + size:  # not one to an earlier try
+                said[str(size)] = answer[:8].decode() + str(len(answer))
+print(json.dumps(said))
 """
 
 
@@ -318,7 +345,9 @@ def test_callers_reach_the_sandbox(scene: Scene) -> None:
     """The Service's callers, and a browser on this machine; COMMAND its pod's neighbours; kill -9 leaves nothing."""
     side = scene.container({"containerPort": 7000}, name="side", command=["python3", "-c", PEER])
     del side["readinessProbe"]
-    scene.deploy(manifests.deployment(scene.container(), side), manifests.service())
+    ports = [{"containerPort": 8080}, {"containerPort": 5000, "protocol": "UDP"}]
+    words = manifests.service("words", 5000, port=5000, protocol="UDP")
+    scene.deploy(manifests.deployment(scene.container(ports=ports), side), manifests.service(), words)
     scene.tools()
     port = free_port()
     before = scene.fingerprint()
@@ -327,7 +356,7 @@ def test_callers_reach_the_sandbox(scene: Scene) -> None:
     with telling("chosen") as chosen, telling("another") as another, telling("beyond", address) as beyond:
         running = developer.run(
             scene, "intercept", "-n", scene.namespace, "-o", "json", "deploy/echo", "-c", "app", "--sandbox", "namespace",
-            "-p", f"{port}:8080", "--local", str(chosen), "--local", f"{address}:{beyond}",
+            "-p", f"{port}:8080", "-p", "5000", "--local", str(chosen), "--local", f"{address}:{beyond}",
             "--", developer.python(), "-c", SERVE, *map(str, (port, chosen, another, beyond)), address,
         )  # fmt: skip
         running.wait_for("ready", 60)
@@ -343,6 +372,8 @@ def test_callers_reach_the_sandbox(scene: Scene) -> None:
     scene.expect("http://echo", "200 SANDBOX")
     seen = subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True)
     assert seen.stdout == "SANDBOX"
+    told = json.loads(scene.exec("tools", "python3", "-c", ASK_WORDS, "words"))
+    assert told == {str(size): f"SANDBOX {size + 8}" for size in (0, 1, 25000)}
     running.send(signal.SIGKILL)
     running.wait(60)
     scene.expect_same(before, within=60)

@@ -28,7 +28,12 @@ POOL_SIZE = 16  # sockets in one answer
 TERM_GRACE = 3.0  # for COMMAND, when the client is gone
 _OURS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2)
 _PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)  # ignored by the interpreter, not by whoever started it
-_FAMILIES = {b"4": socket.AF_INET, b"6": socket.AF_INET6}
+KINDS = {
+    b"4": (socket.AF_INET, socket.SOCK_STREAM),
+    b"6": (socket.AF_INET6, socket.SOCK_STREAM),
+    b"u": (socket.AF_INET, socket.SOCK_DGRAM),
+    b"v": (socket.AF_INET6, socket.SOCK_DGRAM),
+}  # of sockets that the client may wish for
 
 
 class _Failed(Exception):
@@ -148,7 +153,7 @@ class _Init:
         if not wish:
             poll.unregister(self._pool)
             return
-        made = [socket.socket(_FAMILIES[wish], socket.SOCK_STREAM) for _ in range(POOL_SIZE)]
+        made = [socket.socket(*KINDS[wish]) for _ in range(POOL_SIZE)]
         socket.send_fds(self._pool, [wish], [sock.fileno() for sock in made])
         for sock in made:
             sock.close()

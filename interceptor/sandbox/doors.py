@@ -58,7 +58,7 @@ def _load_rules(network: Network) -> None:
     for compatible in (False, True):
         with netlink.open_socket(netlink.NETFILTER) as sock:
             try:
-                rules.load(sock, network.addresses, network.own_ports, ipv6=_has_ipv6(), compatible=compatible)
+                rules.load(sock, network, ipv6=_has_ipv6(), compatible=compatible)
             except OSError as error:
                 if compatible or error.errno != errno.ENOENT:
                     raise

@@ -9,10 +9,9 @@ import errno
 import socket
 from collections import deque
 
-from interceptor.sandbox.child import POOL_SIZE
+from interceptor.sandbox.child import KINDS, POOL_SIZE
 
-_WISHES = {int(socket.AF_INET): b"4", int(socket.AF_INET6): b"6"}
-_FAMILIES = {b"4": int(socket.AF_INET), b"6": int(socket.AF_INET6)}
+_WISHES = {(int(family), int(kind)): wish for wish, (family, kind) in KINDS.items()}
 _PATIENCE = 2.0  # seconds; the answer comes from a process that does nothing else, in some 50 microseconds
 
 
@@ -22,16 +21,16 @@ class Pool:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._sock.settimeout(_PATIENCE)
-        self._stock: dict[int, deque[socket.socket]] = {family: deque() for family in _WISHES}
-        self._wished = dict.fromkeys(_WISHES, 0)
+        self._stock: dict[bytes, deque[socket.socket]] = {wish: deque() for wish in KINDS}
+        self._wished = dict.fromkeys(KINDS, 0)
 
     def take(self, family: int, kind: int) -> socket.socket:
         """Make a socket of the sandbox, as `socket.socket(family, kind)` makes one of this machine. Raises OSError."""
-        assert kind == socket.SOCK_STREAM
-        stock = self._stock[family]
+        wish = _WISHES[family, kind]
+        stock = self._stock[wish]
         try:
-            if len(stock) < POOL_SIZE // 2 and not self._wished[family]:
-                self._wish(family)
+            if len(stock) < POOL_SIZE // 2 and not self._wished[wish]:
+                self._wish(wish)
             while not stock:
                 self._collect()
         except OSError as error:
@@ -44,14 +43,13 @@ class Pool:
             while stock:
                 stock.popleft().close()
 
-    def _wish(self, family: int) -> None:
-        self._wished[family] += 1
-        self._sock.send(_WISHES[family])
+    def _wish(self, wish: bytes) -> None:
+        self._wished[wish] += 1
+        self._sock.send(wish)
 
     def _collect(self) -> None:
         said, descriptors, _, _ = socket.recv_fds(self._sock, 1, POOL_SIZE)
         if not said:
             raise BrokenPipeError
-        family = _FAMILIES[said]
-        self._wished[family] -= 1
-        self._stock[family].extend(socket.socket(fileno=number) for number in descriptors)
+        self._wished[said] -= 1
+        self._stock[said].extend(socket.socket(fileno=number) for number in descriptors)

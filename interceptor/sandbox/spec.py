@@ -43,6 +43,7 @@ class Network(NamedTuple):
 
     addresses: tuple[str, ...] = ()  # the pod's own, IPv4 and IPv6
     own_ports: tuple[int, ...] = ()  # intercepted: on its own addresses COMMAND's, also while it doesn't listen
+    own_datagrams: tuple[int, ...] = ()  # the same of UDP: else a datagram for nobody went round by the pod for ever
 
 
 class Spec(NamedTuple):
@@ -77,5 +78,5 @@ def loads(data: bytes) -> Spec:
         hostname=raw["hostname"],
         mounts=tuple(Mount(**{**mount, "kind": MountKind(mount["kind"])}) for mount in raw["mounts"]),
         files=tuple(File(**file) for file in raw["files"]),
-        network=Network(tuple(raw["network"]["addresses"]), tuple(raw["network"]["own_ports"])),
+        network=Network(**{name: tuple(value) for name, value in raw["network"].items()}),
     )

@@ -31,7 +31,7 @@ from interceptor.session.others import Others
 from interceptor.session.plan import Plan
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
-from interceptor.session.services import Services
+from interceptor.session.services import Services, with_services
 from interceptor.session.serving import Serving
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo, not_taken_back
@@ -69,13 +69,7 @@ class _Session:
 
     async def run(self) -> int:
         """Act and serve; undo whatever happens."""
-        async with asyncio.TaskGroup() as group:
-            services = Services(group)
-            try:
-                return await self._act(services)
-            finally:
-                await self._take_back()
-                services.stop()
+        return await with_services(self._act, self._take_back)
 
     async def _act(self, services: Services) -> int:
         cluster, plan, options, teller = self._cluster, self._plan, self._options, self._teller
@@ -96,6 +90,7 @@ class _Session:
             await addresses_of(plan.ports, options.to_host),
             options.hold,
             self._tell_listening,
+            await addresses_of(plan.datagrams, options.to_host),
         )
         hub = Hub(call_later=asyncio.get_running_loop().call_later)
         watcher = hub.watcher if is_wanted() else None

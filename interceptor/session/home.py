@@ -54,6 +54,7 @@ class Wanted:
     own_ports: tuple[int, ...] = ()
     volumes: Volumes | None = None
     begun: First | None = None  # by `begin_home`
+    own_datagrams: tuple[int, ...] = ()
 
 
 @asynccontextmanager
@@ -127,7 +128,7 @@ def _spec(
         hostname=str(network["hostname"]),
         mounts=(*name_mounts(), *mounts),
         files=name_files(network, places),
-        network=Network(addresses, wanted.own_ports),
+        network=Network(addresses, wanted.own_ports, wanted.own_datagrams),
     )
 
 

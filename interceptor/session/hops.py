@@ -95,6 +95,8 @@ class AgentHops:
         ports = ", ".join(map(str, self.ports))
         if answer.get("ok"):
             text = f"a call to the pod's port {ports} was accepted there"
+            if not self.ports:
+                text = "it has UDP ports only: whether somebody listens can't be asked"
             self.hops.append(Hop("local process", "ok", text, float(answer.get("ms", 0.0)), self.pod.name))
         else:
             self.fail("local process", str(answer.get("error", "no reason given")), "start it, or see what it prints")

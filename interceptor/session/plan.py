@@ -24,7 +24,7 @@ from interceptor.workload.names import new_session
 from interceptor.workload.objects import SessionNames
 from interceptor.workload.own_command import own_command
 from interceptor.workload.podlist import list_pods
-from interceptor.workload.ports import PortMap, choose_ports, free_ports
+from interceptor.workload.ports import PortMap, choose_datagrams, choose_ports, free_ports
 from interceptor.workload.revision import newest
 from interceptor.workload.role import role, yaml_of
 from interceptor.workload.stand_in import stand_in_body
@@ -52,6 +52,7 @@ class Plan:
     guarded: bool  # the agents may restore
     revision: str = ""  # of the pods that may be exchanged, where that is done by hand
     app: Object | None = None  # where the agents may not restore: what they start in their own place
+    datagrams: tuple[PortMap, ...] = ()  # of UDP
 
     @property
     def title(self) -> str:
@@ -84,7 +85,8 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     found = [findings, shapes.judge(workload, container)]
     found.append(shapes.judge_pods(workload, revision.result(), pods.result()))
     _raise_first(found[-1].errors)
-    ports = choose_ports(options.ports, workload, container, services.result())
+    datagrams = choose_datagrams(options.ports, workload, container, services.result())
+    ports = choose_ports(options.ports, workload, container, services.result(), datagrams=bool(datagrams))
     session = new_session(name)
     names = SessionNames(session, namespace, name, kind)
     tunnel_port, health_port = free_ports(workload, 2)
@@ -117,6 +119,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         guarding.guarded,
         revision.result(),
         guarding.app,
+        datagrams,
     )
 
 
@@ -179,14 +182,19 @@ def details_of(plan: Plan) -> dict[str, object]:
         "container": plan.swap.container,
         "session": plan.names.session,
         "agent_image": plan.swap.image or OWN,
-        "ports": [{"pod": port.pod, "local": port.local, "name": port.name} for port in plan.ports],
+        "ports": [
+            *({"pod": port.pod, "local": port.local, "name": port.name} for port in plan.ports),
+            *({"pod": port.pod, "local": port.local, "name": port.name, "protocol": "UDP"} for port in plan.datagrams),
+        ],
     }
 
 
 def describe(plan: Plan, to_host: str) -> str:
     """One line of words."""
     ports = ", ".join(
-        f"{port.pod}{f' ({port.name})' if port.name else ''} -> {to_host}:{port.local}" for port in plan.ports
+        f"{port.pod}{protocol}{f' ({port.name})' if port.name else ''} -> {to_host}:{port.local}"
+        for of, protocol in ((plan.ports, ""), (plan.datagrams, "/udp"))
+        for port in of
     )
     image = plan.swap.image or "the container's own image"
     return f"{plan.title}, container {plan.swap.container}: port {ports}; agent in {image}"

@@ -114,6 +114,7 @@ async def _files(
             tunnel_port=plan.tunnel_port,
             health_port=plan.swap.health_port,
             ports=plan.swap.ports,
+            datagrams=tuple(port.pod for port in plan.datagrams),
             hold=options.hold,
             guard=plan.guarded,
             app=plan.app,

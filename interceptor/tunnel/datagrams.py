@@ -1,4 +1,4 @@
-"""Datagrams over a stream: each with its length before it. `agent.datagrams` and `sandbox.datagrams` hold the two ends.
+"""Datagrams over a stream: each with its length before it. `flows`, `sandbox.datagrams` and `agent.inward` hold the ends.
 
 Each end is where a relay has its socket otherwise, so that a datagram crosses a process without another system call. What
 does not fit is lost, as on any network: while the tunnel takes no more, `MOST_WAITING` bytes wait here.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from interceptor.tunnel.dial import Address, Dial, Make, reason_of
+from interceptor.tunnel.flows import Flows
 from interceptor.tunnel.mux import Mux
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.tunnel.relay import Relay
@@ -28,19 +29,31 @@ class LocalSide:
     """Where the streams of each pod port go on this machine. One for all tunnels of a session."""
 
     def __init__(
-        self, poller: Poller, targets: Mapping[int, Sequence[Address]], hold: float, on_change: OnChange
+        self,
+        poller: Poller,
+        targets: Mapping[int, Sequence[Address]],
+        hold: float,
+        on_change: OnChange,
+        datagrams: Mapping[int, Sequence[Address]] | None = None,
     ) -> None:
+        self._datagrams = datagrams or {}  # by UDP port of the pod
+        self._flows = Flows(poller)
+        self._make: Make = socket.socket
         self._doors = {port: _Door(poller, addresses, hold, on_change) for port, addresses in targets.items()}
         self._closed = ""
 
     def enter(self, make: Make) -> None:
         """From now on the local process is where sockets that `make` gives belong: in a network namespace of its own."""
+        self._make = make
         for door in self._doors.values():
             door.make = make
 
     def connect(self, mux: Mux, relay: Relay, target: dict[str, Any]) -> None:
-        """Answer a stream that an agent opened: `{"port": pod port, "peer": caller, "probe": true?}`."""
+        """Answer a stream that an agent opened: `{"port": pod port, "peer": caller, "probe": true?, "udp": true?}`."""
         port = target.get("port")
+        if target.get("udp"):
+            self._connect_datagrams(mux, relay, port)
+            return
         door = self._doors.get(port) if isinstance(port, int) else None
         if self._closed:
             mux.refuse(relay, Reason.GONE, self._closed)
@@ -48,6 +61,15 @@ class LocalSide:
             mux.refuse(relay, Reason.DENIED, f"port {port} is not intercepted")
         else:
             door.connect(mux, relay, mux.poller.now() + (0 if target.get("probe") else door.hold))
+
+    def _connect_datagrams(self, mux: Mux, relay: Relay, port: object) -> None:
+        addresses = self._datagrams.get(port) if isinstance(port, int) else None
+        if self._closed:
+            mux.refuse(relay, Reason.GONE, self._closed)
+        elif addresses is None:
+            mux.refuse(relay, Reason.DENIED, f"port {port}/udp is not intercepted")
+        else:
+            self._flows.connect(mux, relay, *addresses[0], self._make)
 
     def close(self, why: str) -> None:
         """The local process is gone for good: who waits, and who still comes, is sent back with GONE."""

@@ -169,6 +169,7 @@ def config(
     alone: float = 0.0,
     app: Object | None = None,
     policy: bool = False,
+    datagrams: Sequence[int] = (),
 ) -> bytes:
     """The agent's `config.json`, as docs/architecture.md shows it."""
     whole = {
@@ -177,6 +178,7 @@ def config(
         "tunnel_port": tunnel_port,
         "health_port": health_port,
         "ports": list(ports),
+        **({"datagrams": list(datagrams)} if datagrams else {}),
         "hold": hold,
         "lost_after": lost_after,
         "silent_after": silent_after,

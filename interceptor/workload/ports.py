@@ -26,19 +26,29 @@ class PortMap:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Port:
     number: int
     name: str
     protocol: str
 
 
 def choose_ports(
-    typed: Sequence[str], workload: Object, container: str, services: Sequence[Object]
+    typed: Sequence[str], workload: Object, container: str, services: Sequence[Object], *, datagrams: bool = False
 ) -> tuple[PortMap, ...]:
-    """The ports as typed, else those of the container, else those that Services aim at."""
-    declared, foreign = _declared(workload, container)
-    aimed = _aimed_at([item for item in services if selects(item["spec"].get("selector") or {}, workload)])
-    known = _merge(declared, aimed, foreign)
+    """The TCP ports as typed, else those of the container, else those that Services aim at.
+
+    With `datagrams`, UDP is served too (`choose_datagrams`): what was typed for that is passed over, and none may be left.
+    """
+    declared, foreign, known = _look(workload, container, services)
+    if datagrams:
+        spoken = {
+            word: {port.protocol for port in known if word in (port.name, str(port.number))} for word in _words(typed)
+        }
+        only = {word for word, protocols in spoken.items() if protocols == {"UDP"}}
+        rest = [text for text in typed if text.rpartition(":")[2] not in only]
+        if typed and not rest:
+            return ()
+        typed = rest
     if typed:
         chosen = tuple(_one(text, known, foreign, container) for text in typed)
     else:
@@ -46,12 +56,46 @@ def choose_ports(
             port for port in known if port.protocol == "TCP"
         ]
         chosen = tuple({port.number: PortMap(port.number, port.number, port.name) for port in pool}.values())
+    if not chosen and datagrams:
+        return ()
     if not chosen:
         if any(port.protocol == "UDP" for port in known):
-            raise InterceptorError(f"container {container} has only UDP ports, and UDP can't be intercepted yet")
+            raise InterceptorError(f"container {container} has only UDP ports, which have no requests to be seen")
         raise UsageError(f"container {container} declares no port and no Service aims at one", hint="add --port NUMBER")
     _refuse_twice(chosen)
     return chosen
+
+
+def choose_datagrams(
+    typed: Sequence[str], workload: Object, container: str, services: Sequence[Object]
+) -> tuple[PortMap, ...]:
+    """The UDP ports: of those typed, else of the container, else those that Services aim at."""
+    declared, _, known = _look(workload, container, services)
+    if not typed:
+        udp = [port for port in declared if port.protocol == "UDP"] or [
+            port for port in known if port.protocol == "UDP"
+        ]
+        return tuple({port.number: PortMap(port.number, port.number, port.name) for port in udp}.values())
+    chosen: dict[int, PortMap] = {}
+    for text in typed:
+        local, colon, wanted = text.rpartition(":")
+        for port in known:
+            if port.protocol == "UDP" and wanted in (port.name, str(port.number)) and (not colon or _is_port(local)):
+                chosen[port.number] = PortMap(int(local) if colon else port.number, port.number, port.name)
+    return tuple(chosen.values())
+
+
+def _words(typed: Sequence[str]) -> set[str]:
+    return {text.rpartition(":")[2] for text in typed}
+
+
+def _look(
+    workload: Object, container: str, services: Sequence[Object]
+) -> tuple[list[_Port], dict[int, str], list[_Port]]:
+    """What the container declares, which numbers are others', and the first with what Services aim at."""
+    declared, foreign = _declared(workload, container)
+    aimed = _aimed_at([item for item in services if selects(item["spec"].get("selector") or {}, workload)])
+    return declared, foreign, _merge(declared, aimed, foreign)
 
 
 def free_ports(workload: Object, count: int, start: int = 47811) -> tuple[int, ...]:
@@ -73,32 +117,32 @@ def _all_containers(workload: Object) -> list[Object]:
     return [*spec["containers"], *sidecars]
 
 
-def _declared(workload: Object, container: str) -> tuple[list[_Known], dict[int, str]]:
+def _declared(workload: Object, container: str) -> tuple[list[_Port], dict[int, str]]:
     """The container's ports, and which other container has which number."""
-    declared: list[_Known] = []
+    declared: list[_Port] = []
     foreign: dict[int, str] = {}
     for item in _all_containers(workload):
         for port in item.get("ports") or []:
             if item["name"] == container:
-                found = _Known(port["containerPort"], port.get("name", ""), port.get("protocol", "TCP"))
+                found = _Port(port["containerPort"], port.get("name", ""), port.get("protocol", "TCP"))
                 declared.append(found)
             else:
                 foreign.setdefault(port["containerPort"], item["name"])
     return declared, foreign
 
 
-def _aimed_at(services: Sequence[Object]) -> list[_Known]:
+def _aimed_at(services: Sequence[Object]) -> list[_Port]:
     """The numbers Services send to. A name is the container's business: `declared` has it or nobody does."""
     aimed = []
     for service in services:
         for port in service["spec"].get("ports") or []:
             number = port.get("targetPort", port["port"])
             if isinstance(number, int):
-                aimed.append(_Known(number, "", port.get("protocol", "TCP")))
+                aimed.append(_Port(number, "", port.get("protocol", "TCP")))
     return aimed
 
 
-def _merge(declared: list[_Known], aimed: list[_Known], foreign: dict[int, str]) -> list[_Known]:
+def _merge(declared: list[_Port], aimed: list[_Port], foreign: dict[int, str]) -> list[_Port]:
     known = list(declared)
     for port in aimed:
         if port.number not in foreign and not any(
@@ -108,7 +152,7 @@ def _merge(declared: list[_Known], aimed: list[_Known], foreign: dict[int, str])
     return known
 
 
-def _one(text: str, known: list[_Known], foreign: dict[int, str], container: str) -> PortMap:
+def _one(text: str, known: list[_Port], foreign: dict[int, str], container: str) -> PortMap:
     local, colon, wanted = text.rpartition(":")
     if not wanted or (colon and not _is_port(local)):
         raise UsageError(f"{text!r} is not a port", hint="type [LOCAL:]POD, as in 8080, http or 9000:8080")
@@ -117,13 +161,13 @@ def _one(text: str, known: list[_Known], foreign: dict[int, str], container: str
     if tcp:
         port = tcp[0]
     elif matching:
-        raise InterceptorError(f"port {wanted} is {matching[0].protocol}, and only TCP can be intercepted yet")
+        raise InterceptorError(f"port {wanted} is {matching[0].protocol}, and only TCP and UDP can be intercepted")
     elif _is_port(wanted) and int(wanted) in foreign:
         raise InterceptorError(
             f"port {wanted} belongs to container {foreign[int(wanted)]}", hint=f"add -c {foreign[int(wanted)]}"
         )
     elif _is_port(wanted) and not known:
-        port = _Known(int(wanted), "", "TCP")  # nothing is declared, so there is nothing to hold it against
+        port = _Port(int(wanted), "", "TCP")  # nothing is declared, so there is nothing to hold it against
     else:
         raise InterceptorError(f"container {container} has no port {wanted}", hint=f"it has: {_listed(known)}")
     return PortMap(int(local) if colon else port.number, port.number, port.name)
@@ -133,7 +177,7 @@ def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535
 
 
-def _listed(known: list[_Known]) -> str:
+def _listed(known: list[_Port]) -> str:
     if not known:
         return "none"
     words = []

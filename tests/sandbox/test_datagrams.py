@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sandbox.world import report
+from tests.sandbox.world import ADDRESSES, OWN_PORT, report
 
 pytestmark = pytest.mark.slow  # an agent and a sandbox each
 
@@ -71,3 +71,9 @@ def test_refusal_comes_back() -> None:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     assert report(REFUSED, "127.0.0.1", str(port)) == errno.ECONNREFUSED
+
+
+def test_own_port_is_nobody_elses() -> None:
+    """An intercepted port on which COMMAND does not listen refuses at once: the pod would send the datagram back to us."""
+    for address in (ADDRESSES[0], "127.0.0.1"):
+        assert report(REFUSED, address, str(OWN_PORT)) == errno.ECONNREFUSED

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from interceptor.errors import InterceptorError, UsageError
-from interceptor.workload.ports import PortMap, choose_ports, free_ports
+from interceptor.workload.ports import PortMap, choose_datagrams, choose_ports, free_ports
 
 
 def deployment(*ports: dict[str, Any], others: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
@@ -90,6 +90,36 @@ def test_udp_is_refused() -> None:
         choose_ports(("dns",), deployment(dns, HTTP), "app", [])
     with pytest.raises(InterceptorError, match="only UDP"):
         choose_ports((), deployment(dns), "app", [])
+
+
+DNS = {"name": "dns", "containerPort": 53, "protocol": "UDP"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "tcp", "udp"),
+    [
+        ((), [8080], [53]),
+        (("5353:dns",), [], [5353]),
+        (("http",), [8080], []),
+        (("8080", "53"), [8080], [53]),
+    ],
+)
+def test_datagrams_are_chosen_alike(typed: tuple[str, ...], tcp: list[int], udp: list[int]) -> None:
+    orders = deployment(DNS, HTTP)
+    assert [port.local for port in choose_ports(typed, orders, "app", [], datagrams=bool(udp))] == tcp
+    assert [port.local for port in choose_datagrams(typed, orders, "app", [])] == udp
+
+
+def test_datagrams_are_aimed_at() -> None:
+    aimed = service({"port": 53, "targetPort": 5353, "protocol": "UDP"})
+    assert choose_datagrams((), deployment(), "app", [aimed]) == (PortMap(5353, 5353, ""),)
+    assert choose_ports((), deployment(), "app", [aimed], datagrams=True) == ()
+
+
+def test_one_number_brings_both() -> None:
+    both = deployment({"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53, "protocol": "TCP"})
+    assert choose_ports(("1053:53",), both, "app", [], datagrams=True) == (PortMap(1053, 53, ""),)
+    assert choose_datagrams(("1053:53",), both, "app", []) == (PortMap(1053, 53, ""),)
 
 
 def test_same_number_tcp_and_udp() -> None:

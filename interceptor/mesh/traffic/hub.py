@@ -176,8 +176,8 @@ class PodWatcher:
         self._pod = pod
 
     def inbound(self, target: Mapping[str, Any]) -> Observed | None:
-        """A caller's connection; our own probes are none."""
-        if target.get("probe"):
+        """A caller's connection; our own probes are none, nor are datagrams."""
+        if target.get("probe") or target.get("udp"):
             return None
         return Observed(self._hub, INBOUND, self._pod, str(target.get("peer", "")), int(target.get("port", 0)))
 

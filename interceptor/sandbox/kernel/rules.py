@@ -27,6 +27,7 @@ from interceptor.sandbox.kernel.netlink import (
     request_all,
     text,
 )
+from interceptor.sandbox.spec import Network
 
 LEAD = 1  # a mark: to the client's listener
 REFUSE, HOST_UNREACHABLE, NET_UNREACHABLE, PROHIBIT = 2, 3, 4, 5  # marks: answered as a refusing host or router would
@@ -54,42 +55,46 @@ _SHARED = {4: ("224.0.0.0/4", "255.255.255.255/32"), 6: ("ff00::/8",)}  # nobody
 _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
 
 
-def load(
-    sock: socket.socket, addresses: Sequence[str], own_ports: Sequence[int], *, ipv6: bool = True, compatible: bool
-) -> None:
+def load(sock: socket.socket, network: Network, *, ipv6: bool = True, compatible: bool) -> None:
     """Load the rules for both families; `compatible` takes NFQUEUE for `queue`. Raises OSError."""
     batch = [_batch(_BATCH_BEGIN)]
     for version in (4, 6) if ipv6 else (4,):
         own = [_LOOPBACK[version]]
+        addresses = network.addresses
         own += [str(ipaddress.ip_network(one)) for one in addresses if ipaddress.ip_address(one).version == version]
-        batch += _family(version, own, own_ports, compatible=compatible)
+        batch += _family(version, own, network, compatible=compatible)
     batch.append(_batch(_BATCH_END))
     numbered = [part[:8] + struct.pack("=I", number) + part[12:] for number, part in enumerate(batch)]
     request_all(sock, numbered, set(range(1, len(batch) - 1)))
 
 
-def _family(version: int, own: Sequence[str], own_ports: Sequence[int], *, compatible: bool) -> list[bytes]:
+def _family(version: int, own: Sequence[str], network: Network, *, compatible: bool) -> list[bytes]:
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     icmp = _ICMP if version == 4 else _ICMP6
     syn = _tcp_flags_other_than_syn()
     queue = _queue_target() if compatible else _queue()
     sort: list[list[bytes]] = [
         [*_is(_MARK, REPLY), _verdict(1)],
-        *[[*_is(_PROTOCOL, _TCP), *_to(version, network), *_own_socket(), _verdict(1)] for network in own],
+        *[[*_is(_PROTOCOL, _TCP), *_to(version, place), *_own_socket(), _verdict(1)] for place in own],
         *[
-            [*_is(_PROTOCOL, _TCP), *_to(version, network), *_port(port), _verdict(1)]
-            for network in own
-            for port in own_ports
+            [*_is(_PROTOCOL, _TCP), *_to(version, place), *_port(port), _verdict(1)]
+            for place in own
+            for port in network.own_ports
         ],
-        *[[*_is(_PROTOCOL, icmp), *_to(version, network), _verdict(1)] for network in own],
+        *[[*_is(_PROTOCOL, icmp), *_to(version, place), _verdict(1)] for place in own],
         [*_is(_PROTOCOL, icmp), *_echo_request(version), _verdict(0)],  # nobody of us may answer for another host
         [*_is(_PROTOCOL, _TCP), queue],
     ]
     lead: list[list[bytes]] = [
         [*_is(_MARK, REPLY), _verdict(1)],
         [*_is(_PROTOCOL, _TCP), *_is(_MARK, LEAD), *_redirect(version)],
-        *[[*_is(_PROTOCOL, _UDP), *_to(version, network), _verdict(1)] for network in _SHARED[version]],
-        *[[*_is(_PROTOCOL, _UDP), *_to(version, network), *_own_socket(), _verdict(1)] for network in own],
+        *[[*_is(_PROTOCOL, _UDP), *_to(version, place), _verdict(1)] for place in _SHARED[version]],
+        *[[*_is(_PROTOCOL, _UDP), *_to(version, place), *_own_socket(), _verdict(1)] for place in own],
+        *[
+            [*_is(_PROTOCOL, _UDP), *_to(version, place), *_port(port), _verdict(1)]
+            for place in own
+            for port in network.own_datagrams
+        ],
         [*_is(_PROTOCOL, _UDP), *_redirect(version)],
     ]
     tell = [[*_is(_PROTOCOL, _TCP), *_is(_MARK, mark), _reject(*how)] for mark, how in _REJECTS[version].items()]

@@ -1,6 +1,6 @@
-"""Datagrams that the local process sends: `outbound` makes a flow for each of its pairs of addresses.
-
-A flow is a connected UDP socket of the pod, so that an ICMP error comes back to it and answers of strangers don't.
+"""UDP sockets at the end of streams of datagrams: in the pod for what the local process sends (`agent.outbound`), on the
+developer's machine for what callers send (`local`). Each is connected, so that an ICMP error comes back to it and answers
+of strangers don't.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 
 from interceptor.tunnel.datagrams import Datagrams
+from interceptor.tunnel.dial import Make
 from interceptor.tunnel.mux import Mux
 from interceptor.tunnel.poller import Poller, Timer
 from interceptor.tunnel.relay import Relay
@@ -23,19 +24,21 @@ _FROM_ICMP = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.E
 
 
 class Flows:
-    """All flows of this agent."""
+    """All flows of this end."""
 
     def __init__(self, poller: Poller) -> None:
         self._poller = poller
         self._open = 0
 
-    def connect(self, mux: Mux, relay: Relay, family: int, address: tuple[str, int]) -> None:
-        """Answer a stream of datagrams."""
+    def connect(
+        self, mux: Mux, relay: Relay, family: int, address: tuple[str, int], make: Make = socket.socket
+    ) -> None:
+        """Answer a stream of datagrams by a socket that `make` gives."""
         if self._open >= MOST_FLOWS:
             mux.refuse(relay, Reason.MEMORY, f"{MOST_FLOWS} UDP flows are open")
             return
         try:
-            sock = socket.socket(family, socket.SOCK_DGRAM)
+            sock = make(family, socket.SOCK_DGRAM)
         except OSError as error:
             mux.refuse(relay, Reason.BROKEN, str(error))
             return
