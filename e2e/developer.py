@@ -19,17 +19,21 @@ NOBODY = 65534
 FUSE = Path("/dev/fuse")
 
 
-def run(scene: Scene, *arguments: str) -> Intercept:
-    """`interceptor ARGUMENTS` as an unprivileged user, in the scene's home; its child is the program itself."""
-    program, environ = typed(scene)
+def run(scene: Scene, *arguments: str, restriction: str = "") -> Intercept:
+    """`interceptor ARGUMENTS` as an unprivileged user, in the scene's home; its child is the program itself.
+
+    With a restriction of `tests.sandbox.restricted` it is not allowed what a sandbox needs.
+    """
+    program, environ = typed(scene, restriction)
     return scene.stack.enter_context(Intercept(list(arguments), environ, program=program))
 
 
-def typed(scene: Scene) -> tuple[list[str], dict[str, str]]:
+def typed(scene: Scene, restriction: str = "") -> tuple[list[str], dict[str, str]]:
     """What such a user types in place of `interceptor`, and the environment in which."""
     environ = scene.environment(PYTHONDONTWRITEBYTECODE="1")
+    restricted = ["-m", "tests.sandbox.restricted", restriction] if restriction else []
     if os.geteuid() != 0:
-        return installed(), environ
+        return [*([sys.executable, *restricted] if restriction else []), *installed()], environ
     python, packages = _interpreter()
     config = scene.folder / "kubeconfig"
     shutil.copy(scene.kubectl.kubeconfig, config)
@@ -44,7 +48,7 @@ def typed(scene: Scene) -> tuple[list[str], dict[str, str]]:
     program = given.split() if given else [python, "-m", "interceptor"]
     away = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
     environ["PATH"] = os.pathsep.join(path for path in environ["PATH"].split(os.pathsep) if _is_open(Path(path)))
-    return [*away, *program], environ
+    return [*away, *([python, *restricted] if restriction else []), *program], environ
 
 
 def python() -> str:

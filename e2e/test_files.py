@@ -202,7 +202,8 @@ def test_volumes_are_the_pods(scene: Scene) -> None:
 
 
 def test_volumes_are_copied_without_fuse(scene: Scene) -> None:
-    """By proxy the same files are in a folder, told, and gone at the end."""
+    """Where system calls are filtered as in a container COMMAND gets a proxy, and the same files in a folder: told, and gone
+    at the end."""
     deploy(scene)
     show = (
         "import os; root = os.environ['INTERCEPTOR_ROOT']; "
@@ -210,14 +211,16 @@ def test_volumes_are_copied_without_fuse(scene: Scene) -> None:
     )
     with scene.unchanged():
         running = developer.run(
-            scene, "run", "-n", scene.namespace, "-o", "json", "deploy/echo", "-c", "app", "--sandbox", "proxy",
-            "--", developer.python(), "-c", show,
+            scene, "run", "-n", scene.namespace, "-o", "json", "deploy/echo", "-c", "app",
+            "--", developer.python(), "-c", show, restriction="seccomp",
         )  # fmt: skip
         line = running.wait_line(lambda line: line.text.startswith("ROOT "), 100, "folder")
         assert running.wait(60) == 0
     _, root, colour, mode = line.text.split()
     assert (colour, mode) == ("blue", "0o100400")
-    assert any(root in event["text"] for event in running.events if event.name == "note")
+    notes = [event["text"] for event in running.events if event.name == "note"]
+    assert any(root in text for text in notes)
+    assert any("by proxy only; interceptor doctor says" in text for text in notes)
     deadline = time.monotonic() + 60
     while scene.folder.joinpath(root).exists():
         assert time.monotonic() < deadline, f"{root} is left"
