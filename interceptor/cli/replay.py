@@ -91,16 +91,22 @@ async def _replay(file: Path, to: tuple[str, int], speed: float, diff: bool, out
 
     replayer = Replayer(*to)
     printer = _Printer(diff, output)
+    requests = read(file, lambda text: click.echo(f"note: {text}", err=True))
     try:
+        await replayer.check()
         if speed:
-            await _in_time(read(file), replayer, speed, printer)
+            await _in_time(requests, replayer, speed, printer)
         else:
-            for recorded in read(file):
+            for recorded in requests:
                 if printer.playable(recorded):
                     printer.show(await replayer.send(recorded))
+    except (asyncio.CancelledError, InterceptorError, BaseExceptionGroup):
+        if printer.sent:
+            printer.sum_up()  # until here
+        raise
     finally:
         replayer.close()
-    return printer.finish()
+    return printer.finish(file)
 
 
 async def _in_time(requests: "Iterator[Recorded]", replayer: "Replayer", speed: float, printer: "_Printer") -> None:
@@ -134,7 +140,7 @@ class _Printer:
     def __init__(self, diff: bool, output: str) -> None:
         self._diff, self._json = diff, output == "json"
         self._lines = Lines(sys.stdout)
-        self._sent = self._different = self._failed = 0
+        self.sent = self._different = self._failed = 0
         self._left_out: dict[str, int] = {}
         self._masked: set[str] = set()
 
@@ -151,7 +157,7 @@ class _Printer:
         from interceptor.cli.tap_lines import milliseconds
 
         recorded, answer = outcome.recorded, outcome.answer
-        self._sent += 1
+        self.sent += 1
         self._failed += bool(outcome.error)
         self._different += bool(outcome.differences)
         if self._json:
@@ -166,20 +172,27 @@ class _Printer:
             for difference in outcome.differences:
                 self._lines.line(f"        {difference}")
 
-    def finish(self) -> int:
-        """The last words, and the exit status."""
-        words = [f"{self._sent} requests sent"]
+    def sum_up(self) -> None:
+        """What came of it."""
+        words = [f"{self.sent} requests sent"]
         if self._failed:
             words.append(f"{self._failed} without an answer")
         if self._diff:
-            words.append(f"{self._different} answers differ" if self._different else "all answers as recorded")
+            same = self.sent - self._failed - self._different
+            words.append(f"{self._different} answers differ" if self._different else f"{same} answers as recorded")
         for why, count in self._left_out.items():
             words.append(f"{count} left out: {why}")
         if self._masked:
             words.append(f"sent without {', '.join(sorted(self._masked))}, which the recording hides")
         click.echo("; ".join(words), err=True)
-        if not self._sent:
-            raise InterceptorError("nothing in it can be sent again")
+
+    def finish(self, file: Path) -> int:
+        """The last words, and the exit status."""
+        if not self.sent and not self._left_out:
+            raise InterceptorError(f"{file} holds no requests")
+        self.sum_up()
+        if not self.sent:
+            raise InterceptorError(f"nothing in {file} can be sent again")
         return 1 if self._diff and (self._failed or self._different) else 0
 
 

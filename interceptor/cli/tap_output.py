@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -80,21 +82,41 @@ class Printer:
 
 
 class Recording:
-    """Requests on their way to a file; it stops growing at LARGEST_FILE and says so."""
+    """Requests on their way to a file; it stops growing at LARGEST_FILE and says so.
+
+    Begun by the first request: a mistyped target must not cost the recording of yesterday.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
-        self._har = HarWriter(self._file.write) if path.suffix == ".har" else None
+        self._path = path
+        self._file: TextIO | None = None
+        self._har: HarWriter | None = None
         self._full = False
+        self._count = 0
+
+    def check(self) -> None:
+        """Raises InterceptorError if the file can't be written."""
+        place = self._path if self._path.exists() else self._path.parent
+        if not place.exists():
+            raise InterceptorError(f"can't write {self._path}: there is no folder {place}")
+        if not os.access(place, os.W_OK):
+            raise InterceptorError(f"can't write {self._path}: {os.strerror(errno.EACCES)}")
 
     def add(self, record: Record) -> None:
-        """Write one request."""
+        """Write one request. Raises InterceptorError."""
         if self._full:
             return
-        if self._har is not None:
-            self._har.add(record)
-        else:
-            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        try:
+            if self._file is None:
+                self._file = self._path.open("w", encoding="utf-8")
+                self._har = HarWriter(self._file.write) if self._path.suffix == ".har" else None
+            if self._har is not None:
+                self._har.add(record)
+            else:
+                self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise InterceptorError(f"can't write {self._path}: {error.strerror}") from error
+        self._count += 1
         if self._file.tell() > LARGEST_FILE:
             self._full = True
             click.echo(f"note: the recording has {LARGEST_FILE >> 20} MiB and is full", err=True)
@@ -103,7 +125,15 @@ class Recording:
         """The file is whole."""
         if self._har is not None:
             self._har.close()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+    def sum_up(self) -> None:
+        """Say what there is now."""
+        if self._count:
+            click.echo(f"note: {self._count} requests are in {self._path}: interceptor replay {self._path}", err=True)
+        else:
+            click.echo(f"note: no request came to its end, {self._path} was not written", err=True)
 
 
 @contextmanager
@@ -112,9 +142,12 @@ def recording(path: Path | None) -> Iterator[Recording | None]:
     if path is None:
         yield None
         return
+    recording = Recording(path)
+    recording.check()
     try:
-        recording = Recording(path)
-    except OSError as error:
-        raise InterceptorError(f"can't write {path}: {error.strerror}") from error
-    with contextlib.closing(recording):
-        yield recording
+        with contextlib.closing(recording):
+            yield recording
+    except asyncio.CancelledError:  # Ctrl-C is how most recordings end
+        recording.sum_up()
+        raise
+    recording.sum_up()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from interceptor.errors import InterceptorError
 from interceptor.mesh.traffic.masking import MASK
 
 LARGEST_HAR = 256 * 1024 * 1024
+CUT = "{} ends in the middle of a request: that one is left out"
 Headers = list[tuple[str, str]]
 
 # They describe the old connection or the old form of the body; a replay makes its own.
@@ -41,26 +43,53 @@ class Recorded:
     masked: tuple[str, ...] = ()  # headers whose value was hidden, and which are left out
 
 
-def read(path: Path) -> Iterator[Recorded]:
-    """The requests of a file, one after the other. Raises InterceptorError."""
+def read(path: Path, note: Callable[[str], None] = lambda _: None) -> Iterator[Recorded]:
+    """The requests of a file, one after the other; `note` hears if its end is cut off. Raises InterceptorError."""
+    hint = "it takes what tap --record writes: FILE.jsonl or FILE.har"
     try:
         if path.suffix == ".jsonl":
-            with path.open(encoding="utf-8") as file:
-                for line in file:
-                    yield of_record(json.loads(line))
+            yield from _of_lines(path, note)
             return
         if path.stat().st_size > LARGEST_HAR:
             raise InterceptorError(
                 f"{path} has more than {LARGEST_HAR >> 20} MiB", hint="record to FILE.jsonl: it is read line by line"
             )
-        document = json.loads(path.read_text(encoding="utf-8"))
-        for entry in document["log"]["entries"]:
+        for entry in _document(path, note)["log"]["entries"]:
             yield _of_entry(entry)
     except OSError as error:
         raise InterceptorError(f"can't read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        hint = "it takes what tap --record writes: FILE.jsonl or FILE.har"
+    except KeyError as error:
+        raise InterceptorError(f"{path} is not a recording: {error} is missing in it", hint=hint) from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise InterceptorError(f"{path} is not a recording: {error}", hint=hint) from error
+
+
+def _of_lines(path: Path, note: Callable[[str], None]) -> Iterator[Recorded]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                if number == 1 or line.endswith("\n"):
+                    raise ValueError(f"line {number}: {error}") from error
+                note(CUT.format(path))
+                return
+            yield of_record(record)
+
+
+def _document(path: Path, note: Callable[[str], None]) -> dict[str, Any]:
+    """A HAR; of one whose writer was killed, what is whole: `tap` writes each request on a line of its own."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        document: dict[str, Any] = json.loads(text)
+    except ValueError:
+        for whole in (text, text.rpartition(",\n")[0]):
+            with contextlib.suppress(ValueError):
+                document = json.loads(whole + "\n]}}")
+                note(CUT.format(path))
+                return document
+        raise
+    return document
 
 
 def of_record(record: dict[str, Any]) -> Recorded:

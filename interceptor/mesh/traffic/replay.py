@@ -14,11 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from interceptor.errors import InterceptorError
 from interceptor.http.exchange import Exchange
 from interceptor.http.watch import Watch
 from interceptor.mesh.traffic.recording import Headers, Recorded
 
 ANSWER_TIME = 60.0
+CONNECT_TIME = 10.0
 MOST_KEPT = 16 * 1024 * 1024  # bytes of an answer that are compared
 MOST_AT_ONCE = 64
 MOST_DIFFERENCES = 20  # of one answer
@@ -61,6 +63,16 @@ class Replayer:
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._idle: list[_Connection] = []
+
+    async def check(self) -> None:
+        """Connect once, before anything is sent. Raises InterceptorError where nobody listens."""
+        try:
+            async with asyncio.timeout(CONNECT_TIME):
+                self._idle.append(await _Connection.open(self._host, self._port))
+        except OSError as error:  # a TimeoutError too
+            why = error.strerror or str(error) or f"no connection within {CONNECT_TIME:.0f} s"
+            hint = "start your process, or say where it is with --to HOST:PORT"
+            raise InterceptorError(f"nobody answers at {self._host}:{self._port}: {why}", hint=hint) from error
 
     async def send(self, recorded: Recorded) -> Outcome:
         """Send one request and wait for its answer."""

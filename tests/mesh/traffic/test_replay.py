@@ -135,7 +135,7 @@ def test_unplayable(tmp_path: Path, more: dict[str, Any], why: str) -> None:
     assert recorded.unplayable == why
 
 
-@pytest.mark.parametrize("text", ["{", '{"log": {}}', '{"a": 1}'])
+@pytest.mark.parametrize("text", ["{", '{"log": {}}', '{"a": 1}', "[1]", "hello\n{}"])
 def test_no_recording(tmp_path: Path, text: str) -> None:
     for name in ("a.har", "a.jsonl"):
         (tmp_path / name).write_text(text)
