@@ -24,7 +24,7 @@ from interceptor.session.profile_effect import Effect, Figures
 from interceptor.session.profile_guard import start_guard
 from interceptor.session.profile_plan import ProfilePlan, ProfileSetOptions, describe, details_of, look
 from interceptor.session.profile_words import comparison
-from interceptor.session.services import Services
+from interceptor.session.services import Services, with_services
 from interceptor.session.undo import Undo, not_taken_back
 from interceptor.swap.policy import policy_record_of
 from interceptor.workload import lease, objects
@@ -87,13 +87,7 @@ class _Setting:
 
     async def run(self) -> int:
         """Change, watch, and take back whatever happens."""
-        async with asyncio.TaskGroup() as group:
-            services = Services(group)
-            try:
-                return await self._act(services)
-            finally:
-                await self._take_back()
-                services.stop()
+        return await with_services(self._act, self._take_back)
 
     async def _act(self, services: Services) -> int:
         with self._teller.busy("measuring what callers get now"):

@@ -28,7 +28,7 @@ from interceptor.session.options import RunOptions
 from interceptor.session.places import check_places
 from interceptor.session.pods import Pods
 from interceptor.session.run_plan import RunPlan, describe, details_of, dry_run, look
-from interceptor.session.services import Services
+from interceptor.session.services import Services, with_services
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo, not_taken_back
 from interceptor.session.volumes import open_volumes
@@ -74,13 +74,7 @@ class _Run:
 
     async def run(self) -> int:
         """Act and serve; undo whatever happens."""
-        async with asyncio.TaskGroup() as group:
-            services = Services(group)
-            try:
-                return await self._act(services)
-            finally:
-                await self._take_back()
-                services.stop()
+        return await with_services(self._act, self._take_back)
 
     async def _act(self, services: Services) -> int:
         cluster, plan, names = self._cluster, self._planned.plan, self._planned.names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 
@@ -47,3 +47,14 @@ class Services:
             await service
         except Exception as error:  # whatever it is, whoever waits for the end raises it
             self.end(error)
+
+
+async def with_services(act: Callable[[Services], Awaitable[int]], take_back: Callable[[], Awaitable[None]]) -> int:
+    """What `act` returns; what it did is taken back whatever happens, and its services go on until that is done."""
+    async with asyncio.TaskGroup() as group:
+        services = Services(group)
+        try:
+            return await act(services)
+        finally:
+            await take_back()
+            services.stop()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from interceptor.errors import InterceptorError
-from interceptor.session.services import Services
+from interceptor.session.services import Services, with_services
 
 
 async def _fail() -> None:
@@ -40,3 +40,26 @@ async def test_waiting_for_the_end_may_be_cancelled() -> None:
         await asyncio.wait([waiting])
         services.end(InterceptorError("lost the lock"))
         assert str(await services.until_over()) == "lost the lock"
+
+
+async def test_services_see_the_undo() -> None:
+    seen: list[str] = []
+
+    async def serve() -> None:
+        try:
+            await _wait()
+        finally:
+            seen.append("service ended")
+
+    async def act(services: Services) -> int:
+        services.start("serve", serve())
+        await asyncio.sleep(0)
+        raise InterceptorError("no right")
+
+    async def take_back() -> None:
+        seen.append("taken back")
+
+    with pytest.raises(ExceptionGroup) as failed:
+        await with_services(act, take_back)
+    assert failed.group_contains(InterceptorError, match="no right")
+    assert seen == ["taken back", "service ended"]
