@@ -21,8 +21,8 @@ from interceptor.session.options import Access
 )
 @click.option("--proto", metavar="FILE", default="", help="From a protobuf file.")
 @click.option("--from-tap", "tap", type=Seconds(), default=0.0, metavar="TIME",
-              help="From the requests that pass within this time, where an intercept or agent sees them.")  # fmt: skip
-@click.option("--from-routes", "routes", is_flag=True, help="From the paths that `routes` counts.")
+              help="From the requests that pass within this time, as interceptor tap sees them: 30s.")  # fmt: skip
+@click.option("--from-routes", "routes", is_flag=True, help="From the paths that interceptor routes has counted.")
 @click.option("--window", type=Seconds(), default=30.0, metavar="TIME",
               help="With --from-routes: what was counted in this time.  [default: 30s]")  # fmt: skip
 @click.option("--kind", type=click.Choice(["serviceprofile", "httproute"]), default=None,
@@ -54,6 +54,7 @@ def new(
 
     \b
       interceptor profile new svc/books --open-api openapi.yaml | kubectl apply -f -
+      interceptor profile new svc/books --from-tap 30s > routes.yaml
       interceptor profile new svc/books --from-routes --kind httproute
     """
     if sum(map(bool, (open_api, proto, tap, routes))) != 1:

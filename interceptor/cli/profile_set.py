@@ -48,9 +48,15 @@ class Long(Seconds):
 @click.option(
     "--retry-on", metavar="ANSWERS", default="", help="What is tried again: 5xx, gateway-error, 503, 500-504."
 )
-@click.option("--budget", metavar="SHARE", help="At most so many retries more, as 20%. ServiceProfiles only.")
-@click.option("--for", "lasts", type=Long(), default=0.0, metavar="TIME", help="For so long.  [default: until Ctrl-C]")
-@click.option("--window", type=Seconds(), default=10.0, metavar="TIME", help="Figures over so long.  [default: 10s]")
+@click.option(
+    "--budget", metavar="SHARE", help="At most this share of requests on top as retries: 20%. ServiceProfiles only."
+)
+@click.option(
+    "--for", "lasts", type=Long(), default=0.0, metavar="TIME", help="Take it back after: 10m.  [default: at Ctrl-C]"
+)
+@click.option(
+    "--window", type=Seconds(), default=10.0, metavar="TIME", help="Compare figures over: 10s, 1m.  [default: 10s]"
+)
 @click.option("--dry-run", is_flag=True, help="Show the change, checked by the API server; change nothing.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option("--force-conflicts", is_flag=True, help="Also fields that another controller owns, for the time.")

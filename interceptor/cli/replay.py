@@ -52,16 +52,32 @@ class Address(click.ParamType[tuple[str, int]]):
 @click.command(
     short_help="Send recorded requests to a local process.",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0; with --diff 1 if an answer differs or is missing.",
+    epilog="Exit status: 0; 1 on an error, and with --diff if an answer differs or is missing.",
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
-    "--to", type=Address(), default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="Where to."
+    "--to",
+    type=Address(),
+    default="127.0.0.1:8080",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where your process listens.",
 )
-@click.option("--speed", type=Speed(), default="1x", show_default=True, help="1x as recorded, 10x, or max: one by one.")
+@click.option(
+    "--speed",
+    type=Speed(),
+    default="1x",
+    show_default=True,
+    help="1x: in the time they came; 10x; max: one after the other.",
+)
 @click.option("--diff", is_flag=True, help="Say how each answer differs from the recorded one.")
 @click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Lines or JSON."
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line for each answer, or one JSON object a line.",
 )
 @verbose_option
 def replay(file: Path, to: tuple[str, int], speed: float, diff: bool, output: str) -> int:

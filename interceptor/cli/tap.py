@@ -36,7 +36,11 @@ RECORDED_BODY = 64 * 1024  # bytes of each body in a recording
     "--header", "headers", multiple=True, metavar="NAME=VALUE", help="Only with this request header; * matches."
 )
 @click.option(
-    "--min-latency", type=Seconds(), default=0.0, metavar="TIME", help="Only answers that took so long: 200ms."
+    "--min-latency",
+    type=Seconds(),
+    default=0.0,
+    metavar="TIME",
+    help="Only answers that took at least this long: 200ms.",
 )
 @click.option("--from", "callers", multiple=True, metavar="CALLER", help="Only from a workload, a pod or an address.")
 @click.option("--trace", "traces", multiple=True, metavar="ID", help="Only of this trace; its first digits are enough.")
@@ -46,7 +50,7 @@ RECORDED_BODY = 64 * 1024  # bytes of each body in a recording
 @click.option("--show-secrets", is_flag=True, help="Show credentials, cookies and tokens instead of ***.")
 @click.option(
     "--record", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Write the requests with their bodies to FILE.har or FILE.jsonl, for replay.",
+    help="Write the requests, and 64 KiB of each body, to FILE.har or FILE.jsonl, for interceptor replay.",
 )  # fmt: skip
 @click.option(
     "--max-rps", "rps", type=click.IntRange(1), metavar="N",
