@@ -22,7 +22,7 @@ def figures_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--source", type=click.Choice(["session", "proxies", "prometheus"]), default=None,
             help="Ask only this: intercepts on this machine, the mesh's proxies, or Prometheus.",
         ),
-        click.option("-w", "--watch", is_flag=True, help="Show them anew after each window, until Ctrl-C."),
+        click.option("-w", "--watch", is_flag=True, help="Show them anew every few seconds, until Ctrl-C."),
         click.option(
             "-t", "--window", type=Seconds(), default=30.0, metavar="TIME",
             help="Count what came within this time: 10s, 5m.  [default: 30s]",

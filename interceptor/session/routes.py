@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
 from interceptor.mesh.sources import prometheus
-from interceptor.mesh.sources.model import NoFigures, Query, Source, Table
+from interceptor.mesh.sources.model import AGAIN, NoFigures, Query, Source, Table
 from interceptor.mesh.sources.observed import Observed
 from interceptor.mesh.sources.proxies import Proxies
 from interceptor.mesh.traffic.sockets import running
@@ -44,9 +45,11 @@ async def measure(options: RoutesOptions) -> AsyncGenerator[Table, None]:
     query = Query(ref.namespace, ref.kind.resource.kind, ref.name, options.window, to)
     async with open_cluster(options.access) as cluster:
         while True:
+            due = asyncio.get_running_loop().time() + min(options.window, AGAIN)
             yield await _first(await _sources(cluster, ref, query, options), query)
             if not options.watch:
                 return
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
 
 
 async def _service_of(options: RoutesOptions) -> str:

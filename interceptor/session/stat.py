@@ -16,7 +16,7 @@ from interceptor.kube import ApiError, Cluster, Forbidden
 from interceptor.kube.resources import PODS, Resource
 from interceptor.mesh.callers import caller_of
 from interceptor.mesh.sources import prometheus
-from interceptor.mesh.sources.model import NoFigures, Query, Source, Table
+from interceptor.mesh.sources.model import AGAIN, NoFigures, Query, Source, Table
 from interceptor.mesh.sources.observed import Observed
 from interceptor.mesh.sources.prometheus import Prometheus
 from interceptor.mesh.sources.proxies import Proxies, proxy_in
@@ -98,12 +98,14 @@ async def measure(options: StatOptions) -> AsyncGenerator[Look, None]:
     """A look, or with `watch` one after the other. Raises InterceptorError."""
     async with open_cluster(options.access) as cluster:
         while True:
+            due = asyncio.get_running_loop().time() + min(options.window, AGAIN)
             unknown: list[str] = []
             rows = await _rows(cluster, options, unknown)
             await _fill_in(cluster, rows, options)
             yield Look(sorted(rows, key=lambda row: (row.namespace, row.kind, row.name)), unknown)
             if not options.watch:
                 return
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
 
 
 async def _rows(cluster: Cluster, options: StatOptions, unknown: list[str]) -> list[Row]:

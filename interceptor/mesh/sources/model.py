@@ -105,6 +105,9 @@ class Table:
     no_before: str = ""  # why there is none
 
 
+AGAIN = 5.0  # seconds from one look to the next, where a source answers at once and the window is longer
+
+
 class NoFigures(Exception):
     """A source has nothing on this workload; the text says why, for the person who wonders which one was used.
 
