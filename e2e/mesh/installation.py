@@ -323,10 +323,10 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def crd(name: str, version: str) -> Object:
-    """A kind with that version, of any content."""
+def crd(name: str, version: str, content: Object | None = None) -> Object:
+    """A kind with that version, of any content if none is given."""
     plural, _, group = name.partition(".")
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    schema = {"openAPIV3Schema": content or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
