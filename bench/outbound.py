@@ -5,7 +5,6 @@ All in one run on the cluster of KUBECONFIG, the ways interleaved. `make bench` 
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from bench.measure import Samples, settle
 from bench.place import Place
-from bench.table import Row, at_most, limit, markdown, ratio
+from bench.table import Row, at_most, limit, publish, ratio
 from bench.world import Beside, Inside
 from interceptor.sandbox.namespace import begin, open_namespace
 from interceptor.sandbox.spec import File, Mount, MountKind, Network, Spec
@@ -168,12 +167,7 @@ def main() -> int:
         f"Python {platform.python_version()}, Linux {platform.release()}. Medians of {options.rounds} rounds of "
         f"{options.seconds:g} s, ways interleaved; {STARTS} starts. Outbound: COMMAND under `interceptor run` calls a pod."
     )
-    table = rows(samples)
-    text = markdown(table, about, "Speed, outbound")
-    print(text)
-    options.output.write_text(text)
-    options.output.with_suffix(".json").write_text(json.dumps(samples.values, indent=1) + "\n")
-    return 0 if all(row.met for row in table) else 1
+    return publish(rows(samples), about, samples, options.output, "Speed, outbound")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """`python -m bench.run`: measures on the cluster of KUBECONFIG (or one it starts), prints the table, writes results.md."""
 
 import argparse
-import json
 import os
 import platform
 from pathlib import Path
 
 from bench.measure import all_figures
 from bench.place import Place
-from bench.table import markdown, rows
+from bench.table import publish, rows
 
 HERE = Path(__file__).resolve().parent
 
@@ -29,12 +28,7 @@ def main() -> int:
         f"{options.seconds:g} s, ways interleaved; soak {options.soak:g} s. Inbound: a pod calls a Service, the local "
         "process answers."
     )
-    table = rows(samples)
-    text = markdown(table, about)
-    print(text)
-    options.output.write_text(text)
-    options.output.with_suffix(".json").write_text(json.dumps(samples.values, indent=1) + "\n")
-    return 0 if all(row.met for row in table) else 1
+    return publish(rows(samples), about, samples, options.output)
 
 
 if __name__ == "__main__":

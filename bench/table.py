@@ -1,6 +1,8 @@
 """The table people read: each figure with what it is compared to, the ratio, and whether the goal is met; `run` prints it."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.measure import CONNECTIONS, HELD, IDLE, Samples
 
@@ -105,7 +107,7 @@ def limit(figure: str, value: float, most: float, unit: str, other: str = "") ->
     return Row(figure, f"{value:.1f}{unit}", other, "", f"<= {most:g}{unit}", value <= most)
 
 
-def markdown(table: list[Row], about: str, title: str = "Speed") -> str:
+def markdown(table: list[Row], about: str, title: str) -> str:
     lines = [
         f"# {title}",
         "",
@@ -118,3 +120,12 @@ def markdown(table: list[Row], about: str, title: str = "Speed") -> str:
         f"| {r.figure} | {r.ours} | {r.other} | {r.ratio} | {r.goal} | {'yes' if r.met else '**no**'} |" for r in table
     ]
     return "\n".join(lines) + "\n"
+
+
+def publish(table: list[Row], about: str, samples: Samples, output: Path, title: str = "Speed") -> int:
+    """Print the table, write it and what it is made of; 0 where every goal is met."""
+    text = markdown(table, about, title)
+    print(text)
+    output.write_text(text)
+    output.with_suffix(".json").write_text(json.dumps(samples.values, indent=1) + "\n")
+    return 0 if all(row.met for row in table) else 1
