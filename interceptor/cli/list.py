@@ -74,13 +74,20 @@ def document(found: "Holdings", debugged: "Sequence[DebugLeft]" = ()) -> dict[st
     }
 
 
-def _entry(one: "Holding") -> dict[str, Any]:
+def identity(one: "Holding") -> dict[str, Any]:
+    """What is intercepted, and by whom; `status` says it in the same words."""
     return {
         "namespace": one.namespace,
         "workload": one.ref.title if one.ref is not None else None,
         "session": one.session,
         "holder": one.holder or None,
         "since": one.since or None,
+    }
+
+
+def _entry(one: "Holding") -> dict[str, Any]:
+    return {
+        **identity(one),
         "alive": one.alive,
         "state": one.state,
         "pods": sorted(one.pods),

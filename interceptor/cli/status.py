@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interceptor.cli.list import identity
 from interceptor.cli.options import access_options, all_namespaces_option, complete_target, verbose_option
 from interceptor.session.options import Access
 
@@ -73,11 +74,7 @@ def document(reports: "list[Report]") -> dict[str, Any]:
 def _entry(report: "Report") -> dict[str, Any]:
     one, failing = report.holding, report.failing
     return {
-        "namespace": one.namespace,
-        "workload": one.ref.title if one.ref is not None else None,
-        "session": one.session,
-        "holder": one.holder or None,
-        "since": one.since or None,
+        **identity(one),
         "healthy": failing is None,
         "failing": _hop(failing) if failing is not None else None,
         "hops": [_hop(hop) for hop in report.hops],
