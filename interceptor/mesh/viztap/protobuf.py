@@ -63,7 +63,7 @@ class Fields:
 
     def pieces(self, number: int) -> list[bytes]:
         """Every value of a repeated field of messages, strings or bytes."""
-        return [bytes(value) for value in self._found.get((number, BYTES), ())]  # type: ignore[arg-type]
+        return [value for value in self._found.get((number, BYTES), ()) if isinstance(value, bytes)]
 
     def text(self, number: int) -> str:
         """A string, "" where there is none."""
