@@ -73,9 +73,7 @@ class EpollPoller:
             heapq.heapify(self._timers)
             self._cancelled = 0
 
-    def now(self) -> float:
-        """See Poller."""
-        return time.monotonic()
+    now = staticmethod(time.monotonic)  # see Poller
 
     def stop(self) -> None:
         """Let `run` return after this pass."""
@@ -93,7 +91,8 @@ class EpollPoller:
 
     def turn(self) -> None:
         """One pass."""
-        self._ready.serve(self._patience())
+        soon = self._soon
+        self._ready.serve(0 if soon else self._patience())
         while self._timers and self._timers[0].at <= self.now():
             timer = heapq.heappop(self._timers)
             callback, timer.callback = timer.callback, None
@@ -101,12 +100,10 @@ class EpollPoller:
                 callback()
             else:
                 self._cancelled -= 1
-        for _ in range(len(self._soon)):
-            self._soon.popleft()()
+        for _ in range(len(soon)):
+            soon.popleft()()
 
     def _patience(self) -> float:
-        if self._soon:
-            return 0
         while self._timers and self._timers[0].callback is None:
             heapq.heappop(self._timers)
             self._cancelled -= 1

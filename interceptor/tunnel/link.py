@@ -180,18 +180,18 @@ class Link:
     def _write(self, data: Buffer) -> None:
         if self._closed or self._broken:
             return
-        view = memoryview(data)
+        sent = 0
         if not self._queue:
             try:
-                sent = self._sock.send(view)
+                sent = self._sock.send(data)
             except (BlockingIOError, InterruptedError):
-                sent = 0
+                pass  # all of it waits
             except OSError as error:
                 self._mute(error)
                 return
-            if sent == len(view):
+            if sent == len(data):
                 return
-            view = view[sent:]
+        view = memoryview(data)[sent:]
         # TLS and WebSocket hand over fresh bytes; a bare socket would hand over the caller's reused buffer.
         self._queue.append(view if self._layers else memoryview(bytes(view)))
         self.backlog += len(view)

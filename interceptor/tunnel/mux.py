@@ -212,10 +212,10 @@ class Mux:
     def flush(self) -> None:
         """Send what is queued, unless the link is full: the protocol bounds what a peer that reads nothing makes wait."""
         self._flush_asked = False
-        if self.connection.waiting and self._greeted and not self._ended and not self.full:
-            assert self._link is not None
-            self._count(self.connection.waiting)
-            self._link.send(self.connection.take())
+        link, size = self._link, self.connection.waiting
+        if size and self._greeted and not self._ended and link is not None and not link.full:
+            self._count(size)
+            link.send(self.connection.take())
 
     def _count(self, size: int) -> None:
         """Follow what is on its way; a due mark rides with the next message, or goes when somebody waits for it.
@@ -224,11 +224,6 @@ class Mux:
         """
         if self.pace.sent(size):
             self.connection.ping(self.pace.mark(self.poller.now()))
-
-    def consumed(self, number: int, size: int) -> None:
-        """Bytes of a stream left our memory."""
-        if self.connection.consumed(number, size):
-            self.flush_soon()
 
     def hold(self, relay: Relay, size: int) -> bool:
         """Count bytes kept for a slow socket; past the tunnel's bound the stream is reset (False)."""
@@ -243,7 +238,8 @@ class Mux:
         """The reverse of `hold`, which also gives the credit back."""
         relay.queued -= size
         self.held -= size
-        self.consumed(relay.number, size)
+        if self.connection.consumed(relay.number, size):
+            self.flush_soon()
 
     def drop(self, relay: Relay) -> None:
         """A relay is finished."""
@@ -265,16 +261,17 @@ class Mux:
         """See LinkUser."""
         parts: list[memoryview] = []  # of one stream, in a row: they go to its socket in one system call
         number = 0
+        connection = self.connection
         try:
-            for event in self.connection.receive(data):
+            for event in connection.receive(data):
                 if type(event) is DataReceived:
-                    if event[0] == number and len(parts) < MOST_PARTS:
-                        parts.append(event[1])
+                    stream, view = event
+                    if stream == number and len(parts) < MOST_PARTS:
+                        parts.append(view)
                         continue
                     if parts:
                         self._deliver(number, parts)
-                    number, view = event
-                    parts = [view]
+                    number, parts = stream, [view]
                     continue
                 if parts:
                     self._deliver(number, parts)
@@ -289,7 +286,7 @@ class Mux:
                 self._deliver(number, parts)
             self._end(Reason.PROTOCOL, str(violation))
             return
-        if self.connection.waiting:
+        if not self._flush_asked and connection.waiting:
             self.flush_soon()
 
     def _deliver(self, number: int, parts: list[memoryview]) -> None:

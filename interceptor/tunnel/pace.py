@@ -46,6 +46,7 @@ class Pace:
         self._marks: deque[_Mark] = deque()
         self._number = 0
         self._unmarked = 0
+        self._due = START // MARKS  # so much unmarked asks for a mark
         self._sample = (now, 0)  # when, and how much had arrived
         self._rates = _Best(RATE_SECONDS, now)
         self._trips = _Best(TRIP_SECONDS, now)  # of -seconds: the best is the shortest
@@ -55,7 +56,7 @@ class Pace:
         self._sent += size
         self._unmarked += size
         self.full = self._sent - self._arrived >= self.window
-        return self._unmarked >= self.window // MARKS
+        return self._unmarked >= self._due
 
     def mark(self, now: float, alone: int = 0) -> bytes:
         """The payload of a ping that goes out now; `alone`: right behind one message of that size, with nothing before it."""
@@ -83,6 +84,7 @@ class Pace:
             rate = self._rates.add((mark.sent - before) / (now - began), now)
             self._sample = now, mark.sent
             self.window = int(min(CEILING, max(FLOOR, GAIN * rate * shortest)))
+            self._due = self.window // MARKS
         self.full = self._sent - self._arrived >= self.window
 
 

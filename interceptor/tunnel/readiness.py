@@ -94,7 +94,8 @@ class Readiness:
         """Wait so long (for ever if negative), then call whom it concerns."""
         watched = self.watched
         # A callback may close a descriptor and open another that gets its number: what was reported is for the old one.
-        ready = [(fd, mask, watched.get(fd)) for fd, mask in self._set.poll(seconds, MOST_AT_ONCE)]
+        opened = self._opened or self._set
+        ready = [(fd, mask, watched.get(fd)) for fd, mask in opened.poll(seconds, MOST_AT_ONCE)]
         for fd, mask, callbacks in ready:
             if callbacks is None:
                 continue
@@ -110,19 +111,17 @@ class Readiness:
         if callbacks is None:
             if callback is None:
                 return
-            callbacks = self.watched[fd] = [None, None]
-            callbacks[which] = callback
-            self._set.register(fd, _mask(callbacks))
+            self.watched[fd] = [None, callback] if which else [callback, None]
+            self._set.register(fd, OUT if which else IN)
             return
-        before = _mask(callbacks)
+        before = callbacks[which]
         callbacks[which] = callback
-        after = _mask(callbacks)
-        if not after:
+        if callback is None and callbacks[1 - which] is None:
             # HUP is reported whatever the mask says: a descriptor nobody waits for must leave, or the loop spins.
             del self.watched[fd]
             self._set.unregister(fd)
-        elif after != before:
-            self._set.modify(fd, after)
+        elif (callback is None) is not (before is None):
+            self._set.modify(fd, _mask(callbacks))
 
 
 def _mask(callbacks: list[Callback | None]) -> int:

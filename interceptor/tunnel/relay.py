@@ -58,6 +58,7 @@ class Relay:
         "_stream",
         "_unsent",
         "_user",
+        "_writing",
         "accepted",
         "answered",
         "asking",
@@ -93,6 +94,7 @@ class Relay:
         self._queue: deque[bytes] = deque()
         self._unsent = b""  # read from the socket by somebody else before we got it
         self._reading = False
+        self._writing = False  # whether the rest of `_queue` waits for our socket
         self._ended = False  # the peer's END is in
         self._sent_end = False
         self._shut = False  # our socket's write side is shut
@@ -142,9 +144,15 @@ class Relay:
             self._user.relay_writable()
 
     def _pause(self) -> None:
-        self._reading = False
-        if self.sock is not None:
-            self._mux.poller.readable(self.sock.fileno(), None)
+        if self._reading:
+            self._reading = False
+            if self.sock is not None:
+                self._mux.poller.readable(self.sock.fileno(), None)
+
+    def _wait_to_write(self, wanted: bool) -> None:
+        if self._writing is not wanted and self.sock is not None:
+            self._writing = wanted
+            self._mux.poller.writable(self.sock.fileno(), self._drain if wanted else None)
 
     def _readable(self) -> None:
         mux = self._mux
@@ -277,6 +285,7 @@ class Relay:
 
     def stream_received(self, parts: list[memoryview]) -> None:
         """Bytes for our socket, as they came; the views are valid until this returns."""
+        mux = self._mux
         only = len(parts) == 1
         size = len(parts[0]) if only else sum(map(len, parts))
         sent = 0
@@ -299,14 +308,13 @@ class Relay:
             self._streak = 0
             for part in parts:
                 self._user.relay_received(part)
-        if sent:
-            self._mux.consumed(self.number, sent)
+        if sent and mux.connection.consumed(self.number, sent):
+            mux.flush_soon()
         if sent < size:
             self._queue.append(b"".join(parts)[sent:])
-            if not self._mux.hold(self, size - sent):
+            if not mux.hold(self, size - sent):
                 return
-            if self.sock is not None:
-                self._mux.poller.writable(self.sock.fileno(), self._drain)
+            self._wait_to_write(True)
         if self.observer is not None and not self.finished:
             for part in parts:
                 self.observer.to_socket(part)
@@ -350,16 +358,17 @@ class Relay:
                 if sent < len(part):
                     raise BlockingIOError
         except (BlockingIOError, InterruptedError):
-            self._mux.poller.writable(self.sock.fileno(), self._drain)
+            self._wait_to_write(True)
             return
         except OSError as error:
             self._broke(error)
             return
-        self._mux.poller.writable(self.sock.fileno(), None)
+        self._wait_to_write(False)
         if self._ended and not self._shut:
             self._shut = True
-            with contextlib.suppress(OSError):  # the caller is gone already; reading will say so
-                self.sock.shutdown(socket.SHUT_WR)
+            if not self._is_over:  # else closing says it too
+                with contextlib.suppress(OSError):  # the caller is gone already; reading will say so
+                    self.sock.shutdown(socket.SHUT_WR)
         self._settle()
 
     def _broke(self, error: OSError) -> None:
@@ -371,14 +380,18 @@ class Relay:
         if self._sent_end or self.sock is None:  # nothing more is read from it
             self.reset(Reason.BROKEN, self._deaf)
         else:
-            self._mux.poller.writable(self.sock.fileno(), None)
+            self._wait_to_write(False)
 
     # --- the end ---------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Close when both directions are done."""
-        if self._shut and self.number not in self._mux.connection.streams:
+        if self._shut and self._is_over:
             self._finish()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.number not in self._mux.connection.streams
 
     def _finish(self, *, broken: bool = False) -> None:
         if self.finished:
@@ -386,10 +399,10 @@ class Relay:
         self.finished = True
         self._mux.drop(self)
         self._queue.clear()
+        self._pause()
+        self._wait_to_write(False)
         sock, self.sock = self.sock, None
         if sock is not None:
-            self._mux.poller.readable(sock.fileno(), None)
-            self._mux.poller.writable(sock.fileno(), None)
             if broken:
                 reset(sock)
             else:

@@ -33,13 +33,20 @@ from interceptor.wire.events import (
 from interceptor.wire.frames import DATA, HEADER, MAX_PAYLOAD, Flag, Kind
 from interceptor.wire.greeting import FEATURES, VERSION, Greeting
 from interceptor.wire.limits import LONGEST_PAYLOAD, OTHERS_LONGEST, Limits
-from interceptor.wire.reader import PASS, SKIP, Fate, Reader
+from interceptor.wire.reader import GATHER, PASS, SKIP, Fate, Reader
 from interceptor.wire.reasons import Reason
 from interceptor.wire.states import ConnectionState, Halves, Setup, Signal
 from interceptor.wire.stream import Stream
 from interceptor.wire.writer import Writer
 
 _OVER = (ConnectionState.CLOSING, ConnectionState.CLOSED)
+
+# For what each request or connection takes: an enum's member looked up in its class is a call in Python 3.11.
+_OPEN, _OPENING, _OFFERED, _BOTH_ENDED = ConnectionState.OPEN, Setup.OPENING, Setup.OFFERED, Halves.CLOSED
+_OPEN_FRAME, _ACCEPT, _CREDIT, _END, _RESET = map(int, (Kind.OPEN, Kind.ACCEPT, Kind.CREDIT, Kind.END, Kind.RESET))
+_SEND_ACCEPT, _SEND_END, _SEND_RESET = Signal.SEND_ACCEPT, Signal.SEND_END, Signal.SEND_RESET
+_GET_ACCEPT, _GET_END, _GET_RESET = Signal.GET_ACCEPT, Signal.GET_END, Signal.GET_RESET
+_LONGEST_OPEN = LONGEST_PAYLOAD[Kind.OPEN]
 
 
 class Role(Enum):
@@ -92,20 +99,20 @@ class Connection:
 
     def open(self, target: Mapping[str, Any]) -> int:
         """Ask the peer to connect `target`; data may follow at once. Returns the stream's number."""
-        if self.state is not ConnectionState.OPEN or self._next > 0x7FFF_FFFF:
+        if self.state is not _OPEN or self._next > 0x7FFF_FFFF:
             raise LocalProtocolError(f"open while {self.state.name}")
         payload = frames.pack_object(target)
-        if len(payload) > LONGEST_PAYLOAD[Kind.OPEN]:
+        if len(payload) > _LONGEST_OPEN:
             raise LocalProtocolError("target too long")
         number, self._next = self._next, self._next + 2
-        self.streams[number] = Stream(number, Setup.OPENING, self._their_window, self.limits.window)
-        self._writer.frame(Kind.OPEN, number, payload)
+        self.streams[number] = Stream(number, _OPENING, self._their_window, self.limits.window)
+        self._writer.frame(_OPEN_FRAME, number, payload)
         return number
 
     def accept(self, number: int, info: Mapping[str, Any] | None = None) -> None:
         """Say that a stream of the peer's is connected."""
-        self._alive(number).sent(Signal.SEND_ACCEPT)
-        self._writer.answer(Kind.ACCEPT, number, frames.pack_object(info) if info else b"")
+        self._alive(number).sent(_SEND_ACCEPT)
+        self._writer.answer(_ACCEPT, number, frames.pack_object(info) if info else b"")
 
     def send(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Queue a copy: as many bytes as the stream has credit for and a frame carries, at most."""
@@ -123,23 +130,25 @@ class Connection:
     def end(self, number: int) -> None:
         """Half-close: nothing more from us on this stream."""
         stream = self._alive(number)
-        stream.sent(Signal.SEND_END)
-        self._writer.frame(Kind.END, number)
+        stream.sent(_SEND_END)
+        self._writer.frame(_END, number)
         self._forget_if_closed(stream)
 
     def reset(self, number: int, reason: Reason, text: str = "") -> None:
         """End a stream in both directions; no-op if it is already over."""
         stream = self.streams.get(number)
         if stream is not None:
-            stream.sent(Signal.SEND_RESET)
-            self._writer.answer(Kind.RESET, number, frames.reason_payload(reason, text))
+            stream.sent(_SEND_RESET)
+            self._writer.answer(_RESET, number, frames.reason_payload(reason, text))
             self._forget_if_closed(stream)
 
     def consumed(self, number: int, size: int) -> bool:
         """`size` bytes of a stream left our memory; gives credit back in lots of half a window: True when it did."""
         stream = self.streams.get(number)
-        amount = stream.consumed(size) if stream is not None else 0
-        if stream is None or not amount:
+        if stream is None:
+            return False
+        amount = stream.consumed(size)
+        if not amount:
             return False
         if stream.wants_growth():
             extra = max(0, min(self._growth, stream.window, self.limits.largest_window - stream.window))
@@ -147,7 +156,7 @@ class Connection:
             stream.window += extra
             amount += extra
         stream.grant(amount)
-        self._writer.frame(Kind.CREDIT, number, frames.CREDIT.pack(amount))
+        self._writer.frame(_CREDIT, number, frames.CREDIT.pack(amount))
         return True
 
     def ping(self, payload: bytes) -> None:
@@ -168,6 +177,7 @@ class Connection:
         """End the connection and say why; no-op when it is over."""
         if self.state not in _OVER:
             self._writer.frame(Kind.CLOSE, 0, frames.reason_payload(reason, text))
+            self._writer.close()
             self.state = ConnectionState.CLOSING
             self._forget_all()
 
@@ -180,39 +190,51 @@ class Connection:
         called for it is judged by what the peer had said up to there. Raises RemoteProtocolError on a violation, after
         the events before it: CLOSE is queued then.
         """
-        try:
-            yield from self._reader.read(data)
-        except RemoteProtocolError as error:
-            self.close(Reason.PROTOCOL, str(error))
-            self.state = ConnectionState.CLOSED
-            raise
+        return self._reader.read(data)
 
     def _begin(self, kind: int, flags: int, number: int, size: int) -> Fate:
         """A header was read: check it, and say what becomes of its payload."""
-        if self.state is not ConnectionState.OPEN:
+        try:
+            if kind == DATA and self.state is _OPEN:
+                stream = self.streams.get(number) or self._known(number)
+                if stream is None:
+                    return SKIP
+                stream.take(size)
+                return PASS
+            return self._judge(kind, flags, number, size)
+        except RemoteProtocolError as error:
+            self._violated(error)
+            raise
+
+    def _judge(self, kind: int, flags: int, number: int, size: int) -> Fate:
+        if self.state is not _OPEN:
             if self.state in _OVER:
-                return Fate.SKIP
+                return SKIP
             if kind not in (Kind.HELLO, Kind.CLOSE):
                 raise RemoteProtocolError(f"frame kind {kind} before HELLO")
-        if kind == DATA:
-            stream = self.streams.get(number) or self._known(number)
-            if stream is None:
-                return SKIP
-            stream.take(size)
-            return PASS
         if kind in _HANDLERS:
             if size > LONGEST_PAYLOAD.get(kind, OTHERS_LONGEST):
                 raise RemoteProtocolError(f"{Kind(kind).name} of {size} bytes")
             if (number != 0) != (kind in frames.STREAM_KINDS):
                 raise RemoteProtocolError(f"{Kind(kind).name} on stream {number}")
-            return Fate.GATHER
+            return GATHER
         if not flags & Flag.OPTIONAL:
             raise RemoteProtocolError(f"unknown frame kind {kind}")
-        return Fate.SKIP
+        return SKIP
 
     def _complete(self, kind: int, flags: int, number: int, payload: memoryview) -> Event | None:
         """All of a frame is there."""
-        return None if self.state in _OVER else _HANDLERS[kind](self, number, flags, payload)
+        if self.state is not _OPEN and self.state in _OVER:
+            return None
+        try:
+            return _HANDLERS[kind](self, number, flags, payload)
+        except RemoteProtocolError as error:
+            self._violated(error)
+            raise
+
+    def _violated(self, error: RemoteProtocolError) -> None:
+        self.close(Reason.PROTOCOL, str(error))
+        self.state = ConnectionState.CLOSED
 
     # --- one handler per kind ------------------------------------------------------------------------------
 
@@ -236,14 +258,14 @@ class Connection:
             self._writer.answer(Kind.RESET, number, frames.reason_payload(Reason.MEMORY, text))
             return None
         self._theirs += 1
-        self.streams[number] = Stream(number, Setup.OFFERED, self._their_window, self.limits.window)
+        self.streams[number] = Stream(number, _OFFERED, self._their_window, self.limits.window)
         return StreamOpened(number, target)
 
     def _on_accept(self, number: int, __: int, payload: memoryview) -> Event | None:
         stream = self._known(number)
         if stream is None:
             return None
-        stream.got(Signal.GET_ACCEPT)
+        stream.got(_GET_ACCEPT)
         return StreamAccepted(number, frames.read_object(payload, "ACCEPT"))
 
     def _on_credit(self, number: int, __: int, payload: memoryview) -> Event | None:
@@ -261,7 +283,7 @@ class Connection:
             raise RemoteProtocolError("END with a payload")
         if stream is None:
             return None
-        stream.got(Signal.GET_END)
+        stream.got(_GET_END)
         self._forget_if_closed(stream)
         return StreamEnded(number)
 
@@ -269,7 +291,7 @@ class Connection:
         stream = self._known(number)
         if stream is None:
             return None
-        stream.got(Signal.GET_RESET)
+        stream.got(_GET_RESET)
         self._forget_if_closed(stream)
         return StreamReset(number, *frames.read_reason(payload))
 
@@ -327,7 +349,7 @@ class Connection:
         self.streams.clear()
 
     def _forget_if_closed(self, stream: Stream) -> None:
-        if stream.halves is Halves.CLOSED:
+        if stream.halves is _BOTH_ENDED:
             del self.streams[stream.number]
             self._reader.drop(stream.number)
             self._growth += stream.window - self.limits.window

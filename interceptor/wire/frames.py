@@ -78,9 +78,12 @@ def read_reason(payload: memoryview) -> tuple[Reason, str]:
     return reason, bytes(payload[1:]).decode(errors="replace")
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # `json.dumps` would make one a call
+
+
 def pack_object(value: Mapping[str, Any]) -> bytes:
     """JSON as HELLO, OPEN, ACCEPT and CONTROL carry it; bytes that are no UTF-8 travel as lone surrogates."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
+    return _ENCODER.encode(value).encode(errors="surrogatepass")
 
 
 def read_object(payload: memoryview | bytearray, what: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ Begin = Callable[[int, int, int, int], Fate]
 """Called with kind, flags, stream and payload size of each frame before its payload; raises RemoteProtocolError."""
 
 Complete = Callable[[int, int, int, memoryview], "Event | None"]
-"""Called with kind, flags, stream and the payload of each gathered frame; raises RemoteProtocolError."""
+"""Called with kind, flags, stream and the payload of each gathered frame, to be copied; raises RemoteProtocolError."""
 
 
 class Reader:
@@ -67,6 +67,12 @@ class Reader:
                         if left:
                             yield DataReceived(stream, data[position:stop])
                             position = stop
+                        continue
+                    if fate is GATHER and stop <= size:  # a whole frame of another kind: nothing to keep either
+                        event = self._complete(kind, flags, stream, data[position:stop])
+                        position = stop
+                        if event is not None:
+                            yield event
                         continue
                 else:
                     missing = HEADER_SIZE - len(self._header)

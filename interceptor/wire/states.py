@@ -94,3 +94,13 @@ HALVES: dict[tuple[Halves, Signal], Halves] = {
     (Halves.GOT_END, Signal.SEND_RESET): Halves.CLOSED,
     (Halves.GOT_END, Signal.GET_RESET): Halves.CLOSED,
 }
+
+MAY_CARRY: dict[tuple[Setup, Halves], tuple[bool, bool]] = {
+    (setup, halves): (
+        (setup, Signal.SEND_DATA) in SETUP and (halves, Signal.SEND_DATA) in HALVES,
+        (setup, Signal.GET_DATA) in SETUP and (halves, Signal.GET_DATA) in HALVES,
+    )
+    for setup in Setup
+    for halves in Halves
+}
+"""Whether we may send DATA, and whether the peer may: what both tables say of the frames that every byte takes."""

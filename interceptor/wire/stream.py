@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interceptor.wire.errors import LocalProtocolError, RemoteProtocolError
 from interceptor.wire.frames import MAX_CREDIT
-from interceptor.wire.states import HALVES, SETUP, Halves, Setup, Signal
+from interceptor.wire.states import HALVES, MAY_CARRY, SETUP, Halves, Setup, Signal
 
 
 class Stream:
@@ -51,8 +51,7 @@ class Stream:
     def move(self, setup: Setup, halves: Halves) -> None:
         """Enter a state. What the tables say of DATA is kept: it moves nothing, so the path of every byte need not ask."""
         self.setup, self.halves = setup, halves
-        self.sends_data = (self.setup, Signal.SEND_DATA) in SETUP and (self.halves, Signal.SEND_DATA) in HALVES
-        self.gets_data = (self.setup, Signal.GET_DATA) in SETUP and (self.halves, Signal.GET_DATA) in HALVES
+        self.sends_data, self.gets_data = MAY_CARRY[setup, halves]
 
     def add_credit(self, amount: int) -> None:
         """Credit from the peer; more than 2 GiB open at once is a violation."""

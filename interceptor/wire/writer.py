@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from interceptor.wire import frames
 from interceptor.wire.errors import RemoteProtocolError
-from interceptor.wire.frames import DATA, HEADER, HEADER_SIZE, Kind
+from interceptor.wire.frames import DATA, HEADER, HEADER_SIZE
 
 
 class Writer:
@@ -22,16 +21,15 @@ class Writer:
         return out
 
     def close(self) -> None:
-        """The peer has said CLOSE: it hears nothing more."""
+        """One of both ends has said CLOSE: nothing more goes out."""
         self._closed = True
 
-    def frame(self, kind: Kind, stream: int, payload: bytes = b"", flags: int = 0) -> None:
-        """Queue one frame; after CLOSE nothing more goes out."""
+    def frame(self, kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> None:
+        """Queue one frame."""
         if not self._closed:
-            self.queue += frames.frame(kind, stream, payload, flags)
-            self._closed = kind is Kind.CLOSE
+            self.queue += HEADER.pack(kind, flags, len(payload), stream) + payload
 
-    def answer(self, kind: Kind, stream: int, payload: bytes) -> None:
+    def answer(self, kind: int, stream: int, payload: bytes) -> None:
         """Queue a frame that the peer made us say, and count it."""
         self._answers += HEADER_SIZE + len(payload)
         self.frame(kind, stream, payload)
