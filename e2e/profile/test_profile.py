@@ -13,6 +13,7 @@ from e2e import manifests
 from e2e.cluster import Unavailable
 from e2e.intercept import Intercept
 from e2e.mesh.installation import crd, service
+from e2e.profile.schema import http_route
 from e2e.scene import Scene
 
 pytestmark = pytest.mark.timeout(300)
@@ -42,7 +43,7 @@ def books(scene: Scene) -> Iterator[Scene]:
         envoy = scene.cluster.envoy()
     except Unavailable as reason:
         pytest.skip(str(reason))
-    made = [] if is_there(scene) else [crd(KIND, "v1")]
+    made = [] if is_there(scene) else [crd(KIND, "v1", http_route())]
     try:
         if made:
             scene.kubectl.apply(*made)
