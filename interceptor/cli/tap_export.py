@@ -13,7 +13,9 @@ from interceptor import __version__
 
 Record = dict[str, Any]
 
-_OURS = ("direction", "pod", "peer", "caller", "caller_id", "route", "grpc_status", "cancelled", "ambiguities", "trace_id")
+_OURS = (
+    "direction", "pod", "peer", "caller", "caller_id", "route", "grpc_status", "cancelled", "ambiguities", "trace_id",
+)  # fmt: skip
 
 _HOP = frozenset({"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te"})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.mesh.traffic.record import INBOUND, OUTBOUND
@@ -114,6 +114,7 @@ def test_endless_frame_is_refused() -> None:
         list(Frames().feed((LARGEST + 1).to_bytes(4, "little")))
 
 
+@settings(max_examples=50)
 @given(st.sampled_from(EVENTS), st.data())
 def test_spoilt_events_are_malformed_or_events(golden: Golden, data: st.DataObject) -> None:
     spoilt = bytearray(golden.data)

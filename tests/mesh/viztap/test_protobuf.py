@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interceptor.mesh.viztap.protobuf import FIXED32, FIXED64, VARINT, Fields, Malformed, field, float_field, varint
@@ -14,6 +14,7 @@ NUMBERS = st.integers(1, 2**29 - 1)
 VALUES = st.one_of(st.integers(0, 2**64 - 1), st.binary(max_size=300), st.text(max_size=100))
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(NUMBERS, VALUES), max_size=20))
 def test_what_is_written_is_read(entries: list[tuple[int, int | bytes | str]]) -> None:
     data = b"".join(
