@@ -103,6 +103,7 @@ class Exchange:
 _SET_BY_MOST = (
     "method path protocol authority request_fields began number request_size upgrade keep cancelled grpc request_ended"
     " status reason response_fields answered response_size response_ended ended grpc_status response_trailer_fields"
+    " scheme pushed request_messages response_messages grpc_message"
 )
 
 
