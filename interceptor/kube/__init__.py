@@ -5,6 +5,7 @@ them. A client of our own on aiohttp, because the official one costs 0.7 s more 
 kubeconfigs ask for: impersonation, errors of exec plugins, tokens re-read from files, proxies for WebSockets.
 """
 
+import interceptor.kube.lean_aiohttp  # noqa: F401  before aiohttp comes otherwise
 from interceptor.kube.access import Access, load_access
 from interceptor.kube.client import Cluster
 from interceptor.kube.errors import (

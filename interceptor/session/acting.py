@@ -11,6 +11,7 @@ import socket
 import time
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster
@@ -32,13 +33,15 @@ from interceptor.session.plan import Plan
 from interceptor.session.pods import Pods
 from interceptor.session.restore import Restorer
 from interceptor.session.services import Services, with_services
-from interceptor.session.serving import Serving
 from interceptor.session.tunnels import Tunnels
 from interceptor.session.undo import Undo, not_taken_back
 from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.local import LocalSide
 from interceptor.workload.change import apply_swap
 from interceptor.workload.lease import HeldLease
+
+if TYPE_CHECKING:
+    from interceptor.session.serving import Serving
 
 QUIET = 0.1  # seconds
 QUIET_AT_MOST = 0.5
@@ -135,11 +138,12 @@ class _Session:
         )
         others = self._restorer.others = Others(cluster, plan, swapped, teller, services.end)
         services.start("exchange the pods", exchange.serve(keeper.remember))
+        loading = asyncio.get_running_loop().run_in_executor(None, _load_serving)
         await self._leave_alone(pods)
         services.start("read the routes' names", name_routes(cluster, plan, hub))
         services.start("watch the workload", others.watch())
         services.start("watch the namespace", watch_namespace(cluster, plan, pods, services.end))
-        here = Serving(cluster, plan, options, teller, pods, tunnels, local, proxy, exchange, services.end)
+        here = (await loading)(cluster, plan, options, teller, pods, tunnels, local, proxy, exchange, services.end)
         try:
             return await here.run(self._raise_when_over(services))
         finally:
@@ -193,3 +197,10 @@ class _Session:
             text = self._restorer.words() if self._restorer is not None else f"{self._plan.title} was not changed"
             details = {"kept": self._restorer.kept if self._restorer is not None else []}
             self._teller.tell(Event("restored", text, time.monotonic() - began, details))
+
+
+def _load_serving() -> type[Serving]:
+    """In a thread, once the cluster has something to do: what serves takes 0.05 s to import."""
+    from interceptor.session.serving import Serving  # noqa: PLC0415
+
+    return Serving
