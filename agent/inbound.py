@@ -49,6 +49,7 @@ class Inbound:
         self._relays: set[Relay] = set()
         self._splices: set[Splice] = set()
         self._why = "the developer's machine is not connected yet"
+        self.arrived_at = 0.0  # when the newest caller came
         self.probes: dict[tuple[str, int], Callable[[str], None]] = {}  # who is told, by the address it calls from
 
     @property
@@ -68,7 +69,8 @@ class Inbound:
 
     def arrived(self, port: int, sock: socket.socket, peer: tuple[str, int]) -> None:
         """A new connection."""
-        caller = Caller(sock, port, peer, self._poller.now() + self._hold)
+        self.arrived_at = self._poller.now()
+        caller = Caller(sock, port, peer, self.arrived_at + self._hold)
         self._callers.add(caller)
         if len(self._waiting) >= MOST_WAITING:
             self._refuse(caller, f"{MOST_WAITING} connections are waiting already; {self._why}")

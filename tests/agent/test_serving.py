@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from agent.drain import MOST_OPEN, QUIET
 from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.client import TunnelLost
 from interceptor.tunnel.local import LocalSide
@@ -320,6 +321,28 @@ async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
                 await closed(other)
             assert await agent.exit_code() == 0
             assert (await asyncio.wait_for(asyncio.shield(tunnel.ended), 20)).reason is Reason.GOODBYE
+
+
+@pytest.mark.slow  # it drains for four seconds
+async def test_port_closes_when_nobody_comes(tmp_path: Path) -> None:
+    """A node's proxy that learns late goes on sending: nobody is refused until it has been quiet, or for long enough."""
+    now = asyncio.get_running_loop().time
+    with running_agent(tmp_path) as agent:
+        async with serving() as port, tunnel_to(agent, local_side({APP: port})):
+            agent.terminate()
+            began = came = now()
+            served = 0
+            while True:
+                trying = now()
+                try:
+                    assert (await call(agent.bind, APP)).endswith(b"hello")
+                except ConnectionRefusedError:
+                    break
+                came, served = trying, served + 1
+                await asyncio.sleep(0.2)
+            assert served
+            assert now() - came >= QUIET or now() - began >= MOST_OPEN
+        assert await agent.exit_code() == 0
 
 
 @pytest.mark.slow
