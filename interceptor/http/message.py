@@ -102,15 +102,12 @@ known_request = _requests.get
 
 def strict_request(data: Data, start: int) -> tuple[RequestHead, int] | None:
     """The head of a request at `start` and where it ends; None unless it is whole and strict."""
-    raw = b""
-    if type(data) is bytes:
-        end = data.find(_END, start) + len(_END)
-        if end < len(_END):
-            return None
-        raw = data[start:end]
-        known = _requests.get(raw)
-        if known is not None:
-            return known, end
+    raw = _whole_head(data, start)
+    if raw is None:
+        return None
+    known = _requests.get(raw)
+    if known is not None:
+        return known, start + len(raw)
     match = REQUEST.match(data, start)  # it copies nothing but what it found
     if match is None:
         return None
@@ -122,15 +119,12 @@ def strict_request(data: Data, start: int) -> tuple[RequestHead, int] | None:
 
 def strict_response(data: Data, start: int) -> tuple[ResponseHead, int] | None:
     """The same for a response's head."""
-    raw = b""
-    if type(data) is bytes:
-        end = data.find(_END, start) + len(_END)
-        if end < len(_END):
-            return None
-        raw = data[start:end]
-        known = _responses.get(raw)
-        if known is not None:
-            return known, end
+    raw = _whole_head(data, start)
+    if raw is None:
+        return None
+    known = _responses.get(raw)
+    if known is not None:
+        return known, start + len(raw)
     match = RESPONSE.match(data, start)
     if match is None:
         return None
@@ -158,6 +152,14 @@ def any_response(held: bytes, data: Data, start: int) -> tuple[ResponseHead | No
         return None, end
     protocol, status, reason, raw, strict = found
     return ResponseHead(protocol, status, reason, read_fields(raw, strict)), end
+
+
+def _whole_head(data: Data, start: int) -> bytes | None:
+    """The bytes of a head, to look it up by; none of them where `data` can't be searched, None where it is in pieces."""
+    if type(data) is not bytes:
+        return b""
+    end = data.find(_END, start)
+    return None if end < 0 else data[start : end + len(_END)]
 
 
 def _remember(heads: dict[bytes, Head], raw: bytes, head: Head) -> None:

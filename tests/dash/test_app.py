@@ -19,11 +19,11 @@ from interceptor.mesh.traffic.hub import Hub
 from interceptor.session.control import Control
 from interceptor.session.options import Access
 from tests.dash.serving import TOKEN, Served, serving
+from tests.session.flood import SERVER, write_kubeconfig
 from tests.session.http import http_process
 from tests.session.scene import Recorder
 from tests.session.test_control import open_one, pass_by
 
-SERVER = "http://127.0.0.1:1"  # nobody: the cluster is away
 ASK = (
     b"POST /books/7?token=s3cret HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer s3cret\r\nContent-Length: 2\r\n\r\nhi"
 )
@@ -34,14 +34,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 async def staged(
     tmp_path: Path, hub: Hub, state: dict[str, Any] | None = None, before: Mapping[str, object] | None = None
 ) -> AsyncIterator[Served]:
-    config = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": SERVER}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "shop"}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
-    }  # fmt: skip
-    kubeconfig = tmp_path / "config"
-    kubeconfig.write_text(json.dumps(config))
+    kubeconfig = write_kubeconfig(tmp_path)
     name = f"orders-{tmp_path.name[-12:]}"
     about = {"session": name, "server": SERVER, "namespace": "shop", "kind": "Deployment", "name": name}
     async with asyncio.TaskGroup() as group:
