@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ class Change:
     sidecar: Sidecar
     before: str
     ours: str | None = None
+    since: int = 0  # ns since 1970. Not a file's own time: that moves with each line, and by 4 ms at once
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Record:
 
     def before(self, sidecar: Sidecar, level: str) -> None:
         """A level is changed next."""
-        self._line({"sidecar": asdict(sidecar), "before": level})
+        self._line({"sidecar": asdict(sidecar), "before": level, "since": time.time_ns()})
 
     def after(self, sidecar: Sidecar, level: str) -> None:
         """It has been changed, and this is what the proxy says now."""
@@ -108,12 +110,15 @@ def folder() -> Path:
 
 def known(server: str) -> dict[tuple[str, str, str], str]:
     """The levels from before all changes that other runs of this machine stand for, by namespace, pod and instance."""
+    changes = [
+        change
+        for path in _files()
+        if (left := read(path)) and left.server == server
+        for change in left.changes.values()
+    ]
     found: dict[tuple[str, str, str], str] = {}
-    for path in sorted(_files(), key=_age):
-        left = read(path)
-        if left is not None and left.server == server:
-            for change in left.changes.values():
-                found.setdefault((change.sidecar.namespace, *change.sidecar.key), change.before)
+    for change in sorted(changes, key=lambda change: change.since):
+        found.setdefault((change.sidecar.namespace, *change.sidecar.key), change.before)
     return found
 
 
@@ -174,7 +179,7 @@ def _apply(left: Left, content: dict[str, Any]) -> None:
         left.workload, left.namespace = str(content["workload"]), str(content["namespace"])
     elif "before" in content:
         sidecar = Sidecar(**content["sidecar"])
-        left.changes[sidecar.key] = Change(sidecar, str(content["before"]))
+        left.changes[sidecar.key] = Change(sidecar, str(content["before"]), since=int(content.get("since", 0)))
     elif "ours" in content:
         left.changes[tuple(content["key"])].ours = str(content["ours"])
     elif content.get("back"):
@@ -186,10 +191,3 @@ def _files() -> list[Path]:
         return sorted(folder().glob("*.jsonl"))
     except OSError:
         return []
-
-
-def _age(path: Path) -> float:
-    try:
-        return path.stat().st_ctime
-    except OSError:
-        return 0.0

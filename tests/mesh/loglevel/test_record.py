@@ -49,7 +49,8 @@ def test_first_level_counts() -> None:
     first, second = begin(), begin()
     first.before(ONE, "warn")
     second.before(ONE, "debug")
-    assert record.known("https://here") == {("shop", *ONE.key): "warn"}
+    first.before(TWO, "error")  # a later line does not make a record younger
+    assert record.known("https://here") == {("shop", *ONE.key): "warn", ("shop", *TWO.key): "error"}
     assert record.known("https://elsewhere") == {}
     for held in (first, second):
         held.close(forget=True)
