@@ -16,6 +16,7 @@ from e2e.cluster import Cluster, Unavailable
 from e2e.kubectl import Kubectl
 from e2e.scene import MEASURED, Scene
 from tests.inherited import forget_process
+from tests.reruns import tell_first_failures
 
 HERE = Path(__file__).resolve().parent
 REPORT = pytest.StashKey[pytest.TestReport]()
@@ -45,9 +46,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for report in terminalreporter.getreports("rerun"):
-        terminalreporter.section(f"failed once: {report.nodeid}")
-        terminalreporter.line(report.longreprtext + report.capstdout)
+    tell_first_failures(terminalreporter)
     if MEASURED:
         terminalreporter.section("measured")
         for line in MEASURED:

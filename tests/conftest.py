@@ -1,8 +1,10 @@
 """Every test begins in the same process, whoever started the run."""
 
+import pytest
 from hypothesis import settings
 
 from tests.inherited import forget_environment, forget_process
+from tests.reruns import tell_first_failures
 
 
 def pytest_configure() -> None:
@@ -11,3 +13,7 @@ def pytest_configure() -> None:
     # How long an example takes says how busy the machine is, nothing else.
     settings.register_profile("busy", deadline=None)
     settings.load_profile("busy")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    tell_first_failures(terminalreporter)
