@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -87,11 +88,12 @@ class Bench:
         timer.cancel()
 
     def idle(self) -> None:
-        """Let everything that is under way arrive."""
-        late: list[bool] = []
-        self.poller.call_later(0.03, lambda: late.append(True))
-        while not late:
-            self.poller.turn()
+        """Let everything that is under way arrive, in several passes at least: a stall may use up the time of a few."""
+        for _ in range(10):
+            late: list[bool] = []
+            self.poller.call_later(0.003, functools.partial(late.append, True))
+            while not late:
+                self.poller.turn()
 
     def end(self, role: Role, sock: socket.socket, *, limits: Limits = Limits(), silence: float = SILENCE) -> End:  # noqa: B008
         end = End(self.poller, role, limits, silence, SESSION)
