@@ -39,6 +39,10 @@ class Trouble:
     uid: str = ""  # of the pod whose events say more
 
 
+_CREATING, _STILL_CREATING = "creating", "still creating"
+# The kubelet's own haste: it tries again, and on a busy node succeeds some tries later. What is really missing it tells
+# in other words.
+_HASTE = ("timed out waiting for the condition", "failed to sync", "not registered", "context deadline exceeded")
 _EMPTY_WORDS = frozenset({"BackOff", "Unhealthy"})  # "Back-off restarting failed container" says nothing new
 
 # What a container that waits says, and how long to hope.
@@ -96,10 +100,13 @@ async def _watch(cluster: Cluster, namespace: str, look: Callable[[], AsyncItera
 
 
 async def _own_words(cluster: Cluster, namespace: str, trouble: Trouble) -> str:
+    return own_words(trouble, await _warnings(cluster, namespace, trouble.uid)) if trouble.uid else trouble.text
+
+
+def own_words(trouble: Trouble, events: list[Object]) -> str:
     """The newest warning about the pod, else what its status says; empty where that is no trouble by itself."""
-    if not trouble.uid:
-        return trouble.text
-    events = await _warnings(cluster, namespace, trouble.uid)
+    if trouble.kind == _CREATING:
+        events = [event for event in events if not any(words in str(event.get("message")) for words in _HASTE)]
     telling = [event for event in events if event.get("reason") not in _EMPTY_WORDS and _says_more(event)]
     if telling:
         return str(max(telling, key=_when)["message"])
@@ -185,7 +192,8 @@ def pod_trouble(pod: Object) -> Iterator[Trouble]:
                 text, hint = _crash(container), f"see kubectl logs {subject} -c {container['name']} --previous"
             yield Trouble(subject, kind, text, patience, hint, "" if kind == "crash" else uid)
         elif reason == "ContainerCreating":
-            yield Trouble(subject, "creating", "", 15.0, uid=uid)  # it may be pulling: only an event tells
+            yield Trouble(subject, _CREATING, "", 15.0, uid=uid)  # it may be pulling: only an event tells
+            yield Trouble(subject, _STILL_CREATING, "", 60.0, uid=uid)
 
 
 def _crash(container: Object) -> str:

@@ -9,7 +9,7 @@ import pytest
 from interceptor.workload.kinds import DEPLOYMENT, WorkloadRef
 from interceptor.workload.rollout import session_of, unfinished
 from interceptor.workload.selectors import pods_query, selects
-from interceptor.workload.trouble import creation_trouble, pod_trouble
+from interceptor.workload.trouble import creation_trouble, own_words, pod_trouble
 
 REF = WorkloadRef(DEPLOYMENT, "shop", "orders")
 
@@ -53,6 +53,24 @@ def test_waiting_container_is_trouble(reason: str, kind: str) -> None:
     [trouble] = pod_trouble(pod({"waiting": {"reason": reason, "message": "why"}}))
     assert trouble.kind == kind
     assert trouble.subject == "pod/orders-1"
+
+
+def warning(message: str, at: int) -> dict[str, Any]:
+    return {"reason": "FailedMount", "message": message, "lastTimestamp": f"2026-11-23T20:00:{at:02}Z"}
+
+
+def test_hasty_kubelet_has_a_minute() -> None:
+    """What a busy node's kubelet gives up and does a moment later is no reason, unless nothing comes of it."""
+    first, then = pod_trouble(pod({"waiting": {"reason": "ContainerCreating"}}))
+    assert (first.patience, then.patience) == (15.0, 60.0)
+    late = (
+        'MountVolume.SetUp failed for volume "agent" : failed to sync secret cache: timed out waiting for the condition'
+    )
+    missing = 'MountVolume.SetUp failed for volume "files" : configmap "files" not found'
+    assert own_words(first, []) == own_words(then, []) == ""
+    assert own_words(first, [warning(late, 2)]) == ""
+    assert own_words(then, [warning(late, 2)]) == late
+    assert own_words(first, [warning(missing, 1), warning(late, 2)]) == missing
 
 
 def test_unschedulable_is_trouble() -> None:
