@@ -11,6 +11,7 @@ from e2e import manifests
 from e2e.kubectl import Kubectl
 from e2e.process import Line, Process
 
+ROW, ROW_LASTS = 20, 1.0  # answers, and seconds
 NUMBER = re.compile(r"^(\d+\.\d+) (\d+\.\d+) (\d+) (.*)$")
 
 
@@ -42,15 +43,21 @@ class Load(Process):
 
     def __init__(self, kubectl: Kubectl, image: str, url: str, rate: float, name: str = "load") -> None:
         self.kubectl, self.name, self.rate = kubectl, name, rate
+        self._answers: list[Answer] = []
+        self._parsed = 0  # lines
         kubectl.apply(manifests.load(image, url, rate, name))
         kubectl.ready(f"pod/{name}")
         super().__init__([*kubectl.argv, "logs", "-f", name])
 
     @property
     def answers(self) -> list[Answer]:
-        return [found for line in list(self.lines) if (found := answer(line))]
+        while self._parsed < len(self.lines):
+            line, self._parsed = self.lines[self._parsed], self._parsed + 1
+            if found := answer(line):
+                self._answers.append(found)
+        return list(self._answers)
 
-    def wait_for(self, word: str, *, after: float = 0.0, timeout: float = 60) -> Answer:
+    def wait_for(self, word: str, *, after: float = 0.0, timeout: float = 90) -> Answer:
         """The first answer by `word` to a request that started later than `after`."""
 
         def wanted(line: Line) -> bool:
@@ -61,15 +68,19 @@ class Load(Process):
         assert found
         return found
 
-    def wait_steady(self, word: str, *, answers: int = 10, timeout: float = 60) -> Answer:
-        """The first of the next `answers` in a row by `word`: nobody else answers any more."""
+    def wait_steady(self, word: str, *, timeout: float = 90) -> Answer:
+        """The first of the next answers in a row by `word`, so many that nobody else answers any more.
 
-        def row() -> list[Answer]:
+        While a node's proxy is late, its rules lead to pods of before and after, and who answers is a throw of dice: some
+        in a row would be chance.
+        """
+        answers = max(ROW, int(self.rate * ROW_LASTS))
+
+        def row() -> Answer | None:
             newest = sorted(self.answers, key=lambda a: a.at)[-answers:]
-            return newest if len(newest) == answers and all(a.word == word for a in newest) else []
+            return newest[0] if len(newest) == answers and all(a.word == word for a in newest) else None
 
-        self.wait_line(lambda _: bool(row()), timeout, f"row of answers {word!r}")
-        return row()[0]
+        return self.wait_until(row, timeout, f"row of answers {word!r}")
 
     def run_for(self, seconds: float) -> None:
         """Let it call for a while."""

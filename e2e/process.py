@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,27 @@ class Process:
 
     def wait_line(self, wanted: Callable[[Line], bool], timeout: float, what: str) -> Line:
         """The first line that is wanted, however early; fails when it can't come any more."""
+        seen = 0
+
+        def look() -> Line | None:
+            nonlocal seen
+            while seen < len(self.lines):
+                line, seen = self.lines[seen], seen + 1
+                if wanted(line):
+                    return line
+            return None
+
+        return self.wait_until(look, timeout, what)
+
+    def wait_until(self, look: Callable[[], Found | None], timeout: float, what: str) -> Found:
+        """What a look finds; it is asked once for all lines that are new."""
         deadline = time.monotonic() + timeout
         with self._news:
             while True:
-                for line in self.lines:
-                    if wanted(line):
-                        return line
+                # First this: whoever has ended wrote all its lines before.
                 over = not any(reader.is_alive() for reader in self._readers)
+                if (found := look()) is not None:
+                    return found
                 left = deadline - time.monotonic()
                 if over or left <= 0:
                     why = f"ended with {self.status}" if over else f"{timeout:g} s passed"

@@ -35,7 +35,7 @@ class Terminal:
     def press(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
-    def see(self, wanted: str, within: float = 30) -> str:
+    def see(self, wanted: str, within: float = 60) -> str:
         """What came up to and with the wanted text; the next call begins behind it."""
         deadline = time.monotonic() + within
         while wanted not in self.seen:

@@ -27,7 +27,7 @@ HEALED_WITHIN = 60.0  # of a killed client, by the agents alone: pods go one aft
 
 def body_of(kind: str, *containers: Object, replicas: int = 2, pod: Object | None = None, **spec: Any) -> Object:
     """A Deployment's body under another kind."""
-    pod = {"terminationGracePeriodSeconds": 5, **(pod or {})}
+    pod = {"terminationGracePeriodSeconds": 10, **(pod or {})}
     body = manifests.deployment(*containers, replicas=replicas, pod=pod, **spec)
     body["kind"] = kind
     if kind == "DaemonSet":
@@ -63,13 +63,13 @@ def served_and_back(scene: Scene, load: Load, *arguments: str, pods: int = 2) ->
     with scene.unchanged():
         began = time.monotonic()
         running = scene.started(*arguments, "--port", f"{local.port}:http", within=120)
-        steady = load.wait_steady("LOCAL", answers=25).at
+        steady = load.wait_steady("LOCAL").at
         told, held = running.wait_for("ready"), ready(scene)
         assert len(told["pods"]) == pods, running.transcript()
         stopped, between = time.time(), time.monotonic()
         assert running.stop(timeout=120) == 130, running.transcript()
         scene.measured(f"ready {between - began:.1f} s, restored {time.monotonic() - between:.1f} s")
-        load.wait_steady("CLUSTER", answers=25)
+        load.wait_steady("CLUSTER")
     report = load.finish()
     assert not report.failed, (report.failed[:5], report.told())
     assert report.between(steady, stopped).words() == {"LOCAL"}, report.told()
