@@ -62,7 +62,7 @@ def test_intruders_are_refused(scene: Scene) -> None:
         secret = scene.kubectl.json("get", "secret", f"interceptor-{session}")["data"]
         port = json.loads(base64.b64decode(secret["config.json"]))["tunnel_port"]
 
-        assert scene.exec("tools", "python3", "-c", DIAL, address, str(port)).strip() == "ConnectionRefusedError"
+        assert scene.in_tools("python3", "-c", DIAL, address, str(port)).strip() == "ConnectionRefusedError"
 
         forward = scene.stack.enter_context(Process([*scene.kubectl.argv, "port-forward", name, f":{port}"]))
         line = forward.wait_line(lambda line: line.text.startswith("Forwarding from 127.0.0.1"), 20, "port-forward")

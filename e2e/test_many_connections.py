@@ -31,7 +31,7 @@ def test_nobody_listens_then_somebody(scene: Scene) -> None:
         seen = scene.ask("client", "burst", url, 1000, 1000)
         assert {answer.split(" ")[0] for answer in seen["seen"]} == {"503"}, seen
         scene.measured(f"1000 answers that nobody listens: {seen['seconds']:.1f} s, slowest {seen['max']:.0f} ms")
-        why = scene.exec("tools", "curl", "-s", "-w", " %{http_code}", url)
+        why = scene.in_tools("curl", "-s", "-w", " %{http_code}", url)
         assert why.endswith("503")
         assert str(port) in why, why
         scene.local(port=port)

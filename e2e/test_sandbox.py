@@ -372,7 +372,7 @@ def test_callers_reach_the_sandbox(scene: Scene) -> None:
     scene.expect("http://echo", "200 SANDBOX")
     seen = subprocess.run(["curl", "-s", f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True)
     assert seen.stdout == "SANDBOX"
-    told = json.loads(scene.exec("tools", "python3", "-c", ASK_WORDS, "words"))
+    told = json.loads(scene.in_tools("python3", "-c", ASK_WORDS, "words"))
     assert told == {str(size): f"SANDBOX {size + 8}" for size in (0, 1, 25000)}
     running.send(signal.SIGKILL)
     running.wait(60)

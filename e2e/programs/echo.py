@@ -2,7 +2,8 @@
 
 Answers `WORD HOSTNAME PORT PATH` to any GET; GET /bytes/N sends N known bytes, PUT /echo sends the body back
 as it comes, PUT /sum answers its hash, GET /slow/S waits S seconds. On SIGTERM it goes on serving for
-`--linger` seconds, as an app must that wants no failed request in a rollout.
+`--linger` seconds, as an app must that wants no failed request in a rollout; longer, MOST seconds, while callers still come
+whom the node's proxy leads here late.
 """
 
 import argparse
@@ -13,6 +14,9 @@ import socket
 from collections.abc import AsyncIterator
 
 from e2e.programs.content import BLOCK, blocks
+
+QUIET = 1.0  # seconds without a caller who is no probe: nobody is led here any more
+MOST = 7.0  # before the grace period of the scenarios' pods ends
 
 
 class Exchange:
@@ -41,6 +45,7 @@ class Echo:
     def __init__(self, word: str) -> None:
         self.word = word
         self.host = socket.gethostname()
+        self.called_at = 0.0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer requests until the caller closes or asks to."""
@@ -50,6 +55,8 @@ class Echo:
                 exchange = Exchange(head, reader)
                 if exchange.fields.get("expect", "").lower() == "100-continue":
                     writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                if exchange.path != "/ready":
+                    self.called_at = asyncio.get_running_loop().time()
                 await self.answer(exchange, writer)
                 await writer.drain()
                 if exchange.fields.get("connection", "").lower() == "close":
@@ -87,6 +94,16 @@ class Echo:
     def head(writer: asyncio.StreamWriter, length: int) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n".encode())
 
+    async def linger(self, seconds: float) -> None:
+        """Serve on for so long, and while callers come."""
+        if not seconds:
+            return
+        loop = asyncio.get_running_loop()
+        most = loop.time() + MOST
+        await asyncio.sleep(seconds)
+        while (now := loop.time()) < (until := min(self.called_at + QUIET, most)):  # noqa: ASYNC110 (callers set no event)
+            await asyncio.sleep(until - now)
+
 
 async def main() -> None:
     parser = argparse.ArgumentParser()
@@ -106,7 +123,7 @@ async def main() -> None:
     for server in servers:
         print("listening", server.sockets[0].getsockname()[1], flush=True)
     await end.wait()
-    await asyncio.sleep(options.linger)
+    await echo.linger(options.linger)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ async def one(number: int, url: str, patience: float) -> None:
     print(f"{started:.3f} {(time.monotonic() - clock) * 1000:.1f} {status} {text}", flush=True)
 
 
-async def reachable(url: str, within: float = 60.0) -> None:
+async def reachable(url: str, within: float = 120.0) -> None:
     """Begin once the Service answers at all: the node's proxy learns of a new one a moment after its pods are ready.
 
     Each try is a connection of its own, and short: one whose first packet came before the proxy's rule is sent to the
