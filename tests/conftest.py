@@ -1,7 +1,7 @@
 """Every test begins in the same process, whoever started the run."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.inherited import forget_environment, forget_process
 from tests.reruns import tell_first_failures
@@ -10,8 +10,8 @@ from tests.reruns import tell_first_failures
 def pytest_configure() -> None:
     forget_process()
     forget_environment()
-    # How long an example takes says how busy the machine is, nothing else.
-    settings.register_profile("busy", deadline=None)
+    # How long an example takes, or is made, says how busy the machine is, nothing else.
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy")
 
 
