@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 START_WITHIN = 40.0
-ANSWER_WITHIN = 20.0
+ANSWER_WITHIN = 40.0
 
 
 def find_chromium() -> str | None:
@@ -75,7 +75,7 @@ class Page:
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
-    async def until(self, script: str, within: float = 20.0) -> Any:
+    async def until(self, script: str, within: float = 40.0) -> Any:
         """Evaluate until it is true: what a page does next is seen only by looking."""
         deadline = asyncio.get_running_loop().time() + within
         while not (found := await self.run(script)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -53,16 +53,25 @@ async def news(client: aiohttp.ClientSession, served: Served, query: str = "") -
             yield json.loads(line)
 
 
-async def until(lines: AsyncIterator[dict[str, Any]], kind: str) -> Any:
-    async with asyncio.timeout(10):
+async def until(lines: AsyncIterator[dict[str, Any]], kind: str, enough: Callable[[Any], object] = bool) -> Any:
+    """News of a kind that say enough: what was found out before something passed may be told after it."""
+    async with asyncio.timeout(30):
         async for line in lines:
-            if kind in line:
+            if kind in line and enough(line[kind]):
                 return line[kind]
     raise AssertionError(f"no {kind}")
 
 
+async def until_rows(lines: AsyncIterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """So many requests, the oldest first, whether they are told at once or not."""
+    rows: list[dict[str, Any]] = []
+    while len(rows) < count:
+        rows += (await until(lines, "requests"))["rows"]
+    return rows
+
+
 async def tapped(hub: Hub, count: int = 1) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(hub.taps) < count:  # noqa: ASYNC110  a page's tap begins when it begins
             await asyncio.sleep(0.01)
 
@@ -120,18 +129,17 @@ async def test_requests_come_and_are_kept(tmp_path: Path) -> None:
         assert (await until(lines, "session"))["running"]
         await tapped(hub)
         pass_by(open_one(hub, "orders-1", {"peer": "10.0.0.7:1234", "port": 8080}), ask=ASK)
-        told = await until(lines, "requests")
-        (row,) = told["rows"]
+        (row,) = await until_rows(lines, 1)
         assert (row["method"], row["path"], row["outcome"], row["who"]) == (
             *("POST", "/books/7?token=***", "200", "10.0.0.7:1234"),
         )
         async with client.get(f"{served.origin}/api/requests/{row['n']}", headers=BEARER) as answer:
             record = await answer.json()
         assert (record["request_body"], "s3cret" in json.dumps(record)) == ("aGk=", False)
-        routes = await until(lines, "routes")
+        routes = await until(lines, "routes", lambda told: told["rows"])
         assert [one["route"] for one in routes["rows"]] == ["POST /books/{id}"]
         await lines.aclose()  # type: ignore[attr-defined]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while hub.taps:  # noqa: ASYNC110  the page has left
                 await asyncio.sleep(0.01)
 
@@ -145,7 +153,7 @@ async def test_filters_are_the_taps(tmp_path: Path) -> None:
         connection = open_one(hub, "p", {"peer": "10.0.0.7:1", "port": 80})
         pass_by(connection)
         pass_by(connection, b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
-        assert [row["status"] for row in (await until(lines, "requests"))["rows"]] == [503]
+        assert [row["status"] for row in await until_rows(lines, 1)] == [503]
         await lines.aclose()  # type: ignore[attr-defined]
         for query in ("status=9xx", "min_ms=soon"):
             async with client.get(f"{served.origin}/api/news?{query}", headers=BEARER) as answer:
@@ -172,7 +180,7 @@ async def test_replay(tmp_path: Path) -> None:
             await tapped(hub)
             pass_by(open_one(hub, "orders-1", {"peer": "10.0.0.7:1", "port": 8080}), ask=ASK)
             pass_by(open_one(hub, "orders-1", {"peer": "10.0.0.7:1", "port": 9999}), ask=ASK)
-            rows = (await until(lines, "requests"))["rows"]
+            rows = await until_rows(lines, 2)
             async with client.post(f"{served.origin}/api/requests/{rows[0]['n']}/replay", headers=BEARER) as answer:
                 told = await answer.json()
             assert (answer.status, told["answer"]["status"], told["without"]) == (
@@ -197,7 +205,7 @@ async def test_cluster_stands_beside_local(tmp_path: Path) -> None:
         pass_by(connection, ask=b"GET /books/7 HTTP/1.1\r\nHost: shop\r\n\r\n")
     async with staged(tmp_path, hub, before=before) as served, aiohttp.ClientSession() as client:
         lines = news(client, served)
-        routes = await until(lines, "routes")
+        routes = await until(lines, "routes", lambda told: told["rows"])
         await lines.aclose()  # type: ignore[attr-defined]
     (row,) = routes["rows"]
     assert routes["baseline"]["inbound"] == "the proxies of its pods"
@@ -219,7 +227,7 @@ async def test_session_that_ends(tmp_path: Path) -> None:
     async with staged(tmp_path, Hub()) as served:
         watching = served.watching
         told: dict[str, int] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not watching.news(told).get("session", {}).get("running"):  # noqa: ASYNC110  pages poll it too
                 await asyncio.sleep(0.01)
     assert (watching.session, watching.state) == (None, {})

@@ -53,8 +53,10 @@ async def test_all_are_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 if seen + hub.taps[0].dropped == COUNT:
                     break
         assert sum(one["dropped"] for one in told) == hub.taps[0].dropped  # type: ignore[misc]
-        failed = [row["failed"] for one in told for row in one["rows"]]  # type: ignore[attr-defined]
-        assert sum(failed) > len(failed) / 2  # failures first
+        floods = [one for one in told if one["left_out"]]
+        assert floods
+        for one in floods:  # failures first
+            assert "5xx" not in one["left_out"] or all(row["failed"] for row in one["rows"])  # type: ignore[operator, attr-defined]
         (last,) = told[-1]["rows"][-1:]  # type: ignore[index]
         async with client.get(f"{served.origin}/api/requests/{last['n']}", headers=BEARER) as answer:
             assert answer.status == 200
@@ -71,9 +73,11 @@ async def test_page_has_time_left(tmp_path: Path, browser: Browser) -> None:
         await tapped(hub)
         await page.run(COUNT_SEEN)
         await flood(hub, COUNT)
-        await page.until(f"total + {hub.taps[0].dropped} === {COUNT}")
-        assert "are counted but not listed" in await page.run("document.getElementById('flood').textContent")
+        text = await page.until(  # at once: it speaks of the last five seconds
+            f"total + {hub.taps[0].dropped} === {COUNT} && document.getElementById('flood').textContent"
+        )
+        assert "are counted but not listed" in text
         assert 40 <= await page.run(ROWS) <= ON_PAGE
-        # What fades in is drawn anew all the time: only the first and the last may, which came alone.
-        assert await page.run("document.querySelectorAll('#rows tr.new').length") <= 10
+        # What fades in is drawn anew all the time: only those may that came alone, before, after or between stalls.
+        assert await page.run("document.querySelectorAll('#rows tr.new').length") <= 20
         assert page.complaints == []
