@@ -6,11 +6,11 @@ import asyncio
 import copy
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from e2e.mesh.installation import Installation
-from interceptor.kube import Cluster, NotFound, Resource
+from interceptor.kube import Cluster, Conflict, NotFound, Resource
 from interceptor.kube.resources import PODS
 from interceptor.mesh import proxy_http
 from interceptor.mesh.check.model import Row
@@ -134,9 +134,14 @@ class Mesh:
 
     async def _replace(self, resource: Resource, namespace: str | None, name: str, before: Object) -> None:
         body = copy.deepcopy(before)
-        now = await self.cluster.get(resource, namespace, name)
-        body["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
-        await self.cluster.replace(resource, namespace, name, body)
+        while True:
+            now = await self.cluster.get(resource, namespace, name)
+            body["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
+            try:
+                await self.cluster.replace(resource, namespace, name, body)
+            except Conflict:  # its controller wrote its status meanwhile
+                continue
+            return
 
     async def _create(self, resource: Resource, namespace: str | None, before: Object) -> None:
         body = copy.deepcopy(before)
@@ -146,7 +151,8 @@ class Mesh:
         await self.cluster.create(resource, namespace, body)
 
     async def _remove(self, resource: Resource, namespace: str | None, name: str) -> None:
-        await self.cluster.delete(resource, namespace, name, grace=0)
+        with suppress(NotFound):  # a garbage collector was faster
+            await self.cluster.delete(resource, namespace, name, grace=0)
         await self.until(lambda: self._gone(resource, namespace, name))
 
     async def _gone(self, resource: Resource, namespace: str | None, name: str) -> bool:
