@@ -19,6 +19,8 @@ def quota(scene: Scene) -> Iterator[None]:
     scene.kubectl.apply(
         {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "one"}, "spec": {"hard": {"pods": there}}}
     )
+    # Before it is counted, a pod is refused in other words, and those a Deployment repeats as long as it is refused.
+    scene.kubectl("wait", f"--for=jsonpath={{.status.used.pods}}={there}", "resourcequota/one", "--timeout=60s")
     yield
     scene.kubectl("delete", "resourcequota", "one")
 
@@ -56,7 +58,7 @@ def test_undone_with_the_clusters_words(scene: Scene) -> None:
         with obstacle(scene), scene.unchanged():
             intercept = scene.intercept("deploy/echo", "--port", "8080", "--", "sleep", "100")
             swapped = intercept.wait_for("swapped")
-            assert intercept.wait(90) == 1, intercept.transcript()
+            assert intercept.wait(120) == 1, intercept.transcript()
             (failed,) = [event for event in intercept.events if event.name == "failed"]
             scene.measured(f"undone after {failed.at - swapped.at:.1f} s: {failed['text']}")
             assert said in failed["text"], failed

@@ -18,7 +18,7 @@ from interceptor.workload.rollout import RolloutFailed, wait_rolled_out
 from interceptor.workload.trouble import watch_for_trouble
 
 
-async def failure(api: Cluster, names: SessionNames, plan: SwapPlan, within: float = 60) -> str:
+async def failure(api: Cluster, names: SessionNames, plan: SwapPlan, within: float = 120) -> str:
     await apply_swap(api, names.ref, plan)
     with pytest.raises(RolloutFailed) as caught:
         await asyncio.wait_for(watch_for_trouble(api, names.ref, plan.session), within)
@@ -34,7 +34,7 @@ async def test_image_that_cannot_be_pulled(
     assert image in said
     assert said.startswith("pod/orders-")
     assert "--agent-image" in said
-    await wait_rolled_out(api, names.ref, within=60)
+    await wait_rolled_out(api, names.ref, within=120)
     agents_gone(kubectl, plan.session)
 
 
@@ -51,7 +51,7 @@ async def test_quota_forbids_pods(
 ) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "2"}}}
     kubectl.apply(quota)
-    kubectl("wait", "--for=jsonpath={.status.used.pods}=2", "resourcequota/q")
+    kubectl("wait", "--for=jsonpath={.status.used.pods}=2", "resourcequota/q", "--timeout=60s")
     assert "exceeded quota: q" in await failure(api, names, plan)
 
 
