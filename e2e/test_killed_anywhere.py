@@ -29,7 +29,9 @@ AT_ONCE = 6
 TEMPLATE_WITHIN = 5.0
 # The rest: at once by the agents; by the session object's deadline (10 s, and 20 s around the swap) where there are none.
 CLEAN_WITHIN = 35.0
+PATIENT = 90.0  # longer than all of it: what comes then still is late, what doesn't is left behind
 LATE = "the template was restored too late"
+SLOW = "the rest was gone too late"
 READS = ("GET ", "POST selfsubjectaccessreviews", "POST selfsubjectrulesreviews", "POST serviceaccounts/token")
 
 
@@ -80,7 +82,7 @@ class Outcome:
     answer: float = -1.0
     clean: float = -1.0
     history: bool = True  # the agents' ReplicaSet is gone too
-    trouble: str = ""  # LATE, or worse
+    trouble: str = ""  # LATE or SLOW, or worse
 
     def __str__(self) -> str:
         left = "" if self.history else ", its ReplicaSet stays"
@@ -110,7 +112,7 @@ def shots(seen: list[str]) -> list[Shot]:
 def record(corner: Corner) -> list[str]:
     """The requests of one whole session."""
     with corner.client(None) as intercept:
-        intercept.wait_for("ready", 60)
+        intercept.wait_for("ready", PATIENT)
         corner.gate.enter("stop")
         assert intercept.stop() == 130, intercept.transcript()
         return list(corner.gate.seen)
@@ -129,39 +131,41 @@ def die(corner: Corner, shot: Shot) -> Outcome:
     before, outcome = settled(corner.api, corner.kubectl.namespace, PATIENCE), Outcome(shot)
     with corner.client(shot) as intercept:
         if shot.request.startswith("stop: "):
-            intercept.wait_for("ready", 60)
+            intercept.wait_for("ready", PATIENT)
             corner.gate.enter("stop")
             intercept.send(signal.SIGINT)
-        if not corner.gate.fired.wait(40):
+        if not corner.gate.fired.wait(PATIENT):
             outcome.trouble = f"never came to that request\n{intercept.transcript()}"
             return outcome
         killed = corner.gate.fired_at
-        assert intercept.wait(10) == -signal.SIGKILL
-    while until(not corner.swapped(), killed, 60):
+        assert intercept.wait(30) == -signal.SIGKILL
+    while until(not corner.swapped(), killed, PATIENT):
         pass
     outcome.template = time.time() - killed
-    while until(corner.answers(), killed, 60):
+    while until(corner.answers(), killed, PATIENT):
         pass
     outcome.answer = time.time() - killed
     told = "not looked"
-    while until(not told, killed, CLEAN_WITHIN):
+    while until(not told, killed, PATIENT):
         now = fingerprint(corner.api, corner.kubectl.namespace)
         told = difference(before, without_history(now, before))
         outcome.history = not difference(before, now)
     outcome.clean = time.time() - killed
-    while until(corner.rolled_out(), killed, 60):
+    while until(corner.rolled_out(), killed, PATIENT):
         pass
     if told:
         outcome.trouble = f"left behind:\n{told}"
     elif outcome.template > TEMPLATE_WITHIN:
         outcome.trouble = LATE
+    elif outcome.clean > CLEAN_WITHIN:
+        outcome.trouble = SLOW
     return outcome
 
 
 def again(corner: Corner, outcome: Outcome) -> Outcome:
     """Who was late dies once more, with nothing beside it; up to three times, for the machine may be another's too."""
     for _ in range(3):
-        if outcome.trouble == LATE:
+        if outcome.trouble in (LATE, SLOW):
             outcome = die(corner, outcome.shot)
             print(f"once more: {outcome}")
     return outcome
