@@ -75,7 +75,7 @@ async def _build(cluster: GivenCluster, namespace: str) -> Place:
         }
         spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
         await api.create(PODS, namespace, {"metadata": {"name": "web", "labels": {"app": "web"}}, "spec": spec})
-        async with asyncio.timeout(60), aclosing(api.watch(PODS, namespace)) as events:
+        async with asyncio.timeout(120), aclosing(api.watch(PODS, namespace)) as events:
             async for event in events:
                 if event.type != "SYNCED" and _ready(event.object):
                     break

@@ -105,7 +105,7 @@ async def _build(cluster: GivenCluster, place: AgentPod, files: dict[str, str]) 
         await api.create(NAMESPACES, None, {"metadata": {"name": place.namespace, "labels": labels}})
         await api.create(SECRETS, place.namespace, {"metadata": {"name": "agent"}, "data": files})
         await api.create(PODS, place.namespace, {"metadata": {"name": POD}, "spec": spec})
-        async with asyncio.timeout(90), aclosing(api.watch(PODS, place.namespace)) as events:
+        async with asyncio.timeout(120), aclosing(api.watch(PODS, place.namespace)) as events:
             async for event in events:
                 if event.type != "SYNCED" and _ready(event.object):
                     return

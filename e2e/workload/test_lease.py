@@ -57,12 +57,12 @@ async def test_renewals_move_the_lease(api: Cluster, names: SessionNames, owner:
     held = await acquire(api, names, owner, "ana@laptop")
 
     async def moves() -> None:
-        times = set()
-        for _ in range(10):
-            found = await api.get(resources.LEASES, names.namespace, names.lease)
-            times.add(found["spec"]["renewTime"])
-            await asyncio.sleep(0.4)
-        assert len(times) >= 3
+        times: set[str] = set()
+        async with asyncio.timeout(60):
+            while len(times) < 3:
+                found = await api.get(resources.LEASES, names.namespace, names.lease)
+                times.add(found["spec"]["renewTime"])
+                await asyncio.sleep(0.2)
 
     await kept(held, moves())
 
@@ -71,7 +71,7 @@ async def test_removed_lease_is_lost(api: Cluster, kubectl: Kubectl, names: Sess
     held = await acquire(api, names, owner, "ana@laptop")
     kubectl("delete", "lease", names.lease)
     with pytest.raises(LostLease, match="removed"):
-        await asyncio.wait_for(held.keep(), 5)
+        await asyncio.wait_for(held.keep(), 30)
     await held.release()
 
 
@@ -80,6 +80,6 @@ async def test_taken_lease_is_lost(api: Cluster, kubectl: Kubectl, names: Sessio
     kubectl("delete", "lease", names.lease)
     await api.create(resources.LEASES, names.namespace, lease(names, owner, "ben@desk", datetime.now(UTC), 15))
     with pytest.raises(LostLease, match="took deploy/orders over"):
-        await asyncio.wait_for(held.keep(), 5)
+        await asyncio.wait_for(held.keep(), 30)
     await held.release()
     assert kubectl.json("get", "lease", names.lease)["spec"]["holderIdentity"].startswith("ben@desk")

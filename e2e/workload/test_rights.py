@@ -42,17 +42,17 @@ async def test_printed_role_is_enough(
     workload = await resolve(developer, namespace, "deploy/orders")
     assert preflight.judge(workload, await preflight.look(developer, namespace)).errors == []
     assert (await inspect(developer, names.ref, workload, "app")).python
-    await create_all(developer, names, 60)
-    await developer.patch(resources.JOBS, namespace, names.object, {"spec": {"activeDeadlineSeconds": 90}})
+    await create_all(developer, names, 300)
+    await developer.patch(resources.JOBS, namespace, names.object, {"spec": {"activeDeadlineSeconds": 330}})
     await developer.token(namespace, names.object, 600)
     await apply_swap(developer, names.ref, plan)
-    await wait_rolled_out(developer, names.ref, within=60)
+    await wait_rolled_out(developer, names.ref, within=120)
     assert await undo_swap(developer, names.ref, plan.session) == Undone("restored")
-    await wait_rolled_out(developer, names.ref, within=60)
+    await wait_rolled_out(developer, names.ref, within=120)
     agents_gone(kubectl, plan.session)
     assert await forget_revision(developer, names.ref, workload, plan.session)
     await developer.delete(resources.JOBS, namespace, names.object)
-    await all_gone(kubectl, 10)
+    await all_gone(kubectl, 60)
 
 
 async def test_each_missing_verb_is_named(developer: Cluster, kubectl: Kubectl) -> None:
