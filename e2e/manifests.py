@@ -5,7 +5,8 @@ from typing import Any
 Object = dict[str, Any]
 
 ECHO = ("python3", "-m", "e2e.programs.echo")
-READY = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1}
+# A machine that stands still for some seconds is no reason to take a pod out of its Service.
+READY = {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 6}
 
 
 def container(image: str, *ports: Object, **other: Any) -> Object:

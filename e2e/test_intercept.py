@@ -44,7 +44,7 @@ def test_local_then_cluster_again(scene: Scene) -> None:
 
 
 def test_every_replica_intercepted(scene: Scene) -> None:
-    scene.echo(replicas=2, livenessProbe=manifests.READY)
+    scene.echo(replicas=2, livenessProbe={**manifests.READY, "failureThreshold": 30})
     scene.tools()
     local = scene.local()
     with scene.unchanged():
@@ -106,7 +106,7 @@ def test_dry_run_changes_nothing(scene: Scene, target: str) -> None:
     scene.echo()
     with scene.unchanged():
         dry = scene.intercept(target, "--port", "8080", "--dry-run")
-        assert dry.wait(60) == 0, dry.transcript()
+        assert dry.wait(120) == 0, dry.transcript()
         told = dry.text("stdout")
         for word in ("interceptor~1swap", "Lease", "Secret", "Role"):
             assert word in told, told

@@ -14,6 +14,10 @@ TCP: Object = {"tcpSocket": {"port": 8080}}
 EXEC: Object = {
     "exec": {"command": ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080')"]}
 }
+# Two that fail in a row end a container: an agent that asked a stopped process would soon be dead. But not one on a machine
+# that stands still for a few seconds; and its start is nobody's haste.
+FAST: Object = {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 2}
+PATIENT: Object = {"failureThreshold": 90}
 PERIOD = 5 if LONG else 1
 STOPPED = 300 if LONG else 15  # seconds: many more periods than a probe may fail
 
@@ -21,8 +25,8 @@ STOPPED = 300 if LONG else 15  # seconds: many more periods than a probe may fai
 @pytest.mark.timeout(STOPPED + 180)
 @pytest.mark.parametrize("probe", [HTTP, TCP, EXEC], ids=["http", "tcp", "exec"])
 def test_stopped_process_keeps_pod(scene: Scene, probe: Object) -> None:
-    fast = {**probe, "periodSeconds": PERIOD, "timeoutSeconds": 1, "failureThreshold": 2}
-    app = scene.container(livenessProbe=fast, readinessProbe=fast, startupProbe=fast)
+    fast = {**probe, **FAST, "periodSeconds": PERIOD}
+    app = scene.container(livenessProbe=fast, readinessProbe=fast, startupProbe={**fast, **PATIENT})
     scene.deploy(manifests.deployment(app), manifests.service())
     load = scene.load(rate=2)
     local = scene.local()
@@ -42,11 +46,11 @@ def test_stopped_process_keeps_pod(scene: Scene, probe: Object) -> None:
 
 def test_grpc_probe_while_stopped(scene: Scene) -> None:
     """An app whose health is asked over gRPC: the agent answers in its place."""
-    fast = {"grpc": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 2}
+    fast = {"grpc": {"port": 8080}, **FAST}
     app = scene.container(
         command=["python3", "-m", "e2e.programs.streams", "server", "grpc", "8080", "0.0.0.0"],
         env=[{"name": "PYTHONPATH", "value": "/opt/site"}],
-        livenessProbe={**fast, "initialDelaySeconds": 3}, readinessProbe=fast,
+        livenessProbe=fast, readinessProbe=fast, startupProbe={**fast, **PATIENT},
     )  # fmt: skip
     scene.deploy(manifests.deployment(app))
     server = scene.server("grpc")
@@ -63,8 +67,8 @@ def test_grpc_probe_while_stopped(scene: Scene) -> None:
 
 def test_not_started_process_keeps_pod(scene: Scene) -> None:
     """No local process at all: probes succeed, and requests are answered with a reason."""
-    fast = {**HTTP, "periodSeconds": 1, "failureThreshold": 2}
-    scene.echo(livenessProbe=fast, readinessProbe=fast)
+    fast = {**HTTP, **FAST}
+    scene.echo(livenessProbe=fast, readinessProbe=fast, startupProbe={**fast, **PATIENT})
     scene.tools()
     with scene.unchanged():
         intercept = scene.intercept("deploy/echo", "--port", "1:8080", "--hold", "1")
