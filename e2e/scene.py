@@ -98,6 +98,10 @@ class Scene:
         while not (seen := self.get(url, 3)).startswith(answer):
             assert time.monotonic() < deadline, f"{url} answers {seen!r}, not {answer!r}"
 
+    def reachable(self, *places: str) -> None:
+        """From the app's pod, HOST:PORT each: a node's proxy learns of a Service some time after its pods are ready."""
+        self.kubectl.ask("deploy/echo", "python3", "-m", "e2e.programs.client", "reach", *places)
+
     def without_endpoints(self, service: str, within: float = PATIENCE) -> None:
         """Wait until a Service has heard that its last pod is gone: that comes some time after the pod's end."""
         deadline = time.monotonic() + within

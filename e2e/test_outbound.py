@@ -50,13 +50,14 @@ def test_services_answer_by_name(scene: Scene) -> None:
             manifests.service(name, app=name),
         )
     ))  # fmt: skip
+    scene.reachable(*(f"{name}:80" for name in apps))
     names = {shape.format(app, scene.namespace): app for app in apps for shape in NAMES}
     with scene.unchanged():
         intercept = scene.intercept(
             "deploy/echo", "--sandbox", "proxy", "--", sys.executable, "-c", ASK, json.dumps(list(names))
         )
         shown = intercept.wait_line(lambda line: line.text.startswith("SEEN "), 90, "what the services said")
-        assert intercept.wait(60) == 0
+        assert intercept.wait(120) == 0
     seen = json.loads(shown.text.removeprefix("SEEN "))
     assert seen["http"] == names
     assert seen["socks"] == names

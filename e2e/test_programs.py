@@ -97,6 +97,7 @@ def deploy(scene: Scene) -> str:
         manifests.deployment(scene.container()), manifests.service(),
         manifests.deployment(peer, name="peer"), manifests.service("peer", 7000, app="peer"),
     )  # fmt: skip
+    scene.reachable("peer:80")
     (pod,) = scene.kubectl.items("pods", "-l", "app=peer")
     return str(pod["status"]["podIP"])
 

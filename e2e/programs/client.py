@@ -4,6 +4,7 @@ burst URL COUNT PARALLEL [SECONDS]  GETs on connections of their own, each given
 put URL SIZE COUNT           PUTs at the same time whose body comes back: all bytes compared
 upload URL SIZE              one PUT to /sum; download URL SIZE: one GET of /bytes; rate and hash
 latency URL SECONDS          one keep-alive connection, one request after the other
+reach HOST:PORT...           until each takes connections, some in a row: a node's proxy may be late, and led to old pods
 lines HOST PORT COUNT        numbered lines echoed over TCP, then half-close: what came back, and how it ended
 """
 
@@ -114,6 +115,29 @@ async def latency(url: str, seconds: float) -> Report:
     return {"requests": len(latencies), **spread(latencies)}
 
 
+async def reach(*places: str) -> Report:
+    """Each try is short: a connection begun before the proxy's rule is never led anywhere."""
+    started = time.monotonic()
+
+    async def one(host: str, port: int) -> None:
+        in_a_row = 0
+        while in_a_row < 5:
+            try:
+                async with asyncio.timeout(2):
+                    _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+                in_a_row += 1
+            except (OSError, TimeoutError):
+                in_a_row = 0
+                await asyncio.sleep(0.2)
+
+    async with asyncio.timeout(100), asyncio.TaskGroup() as group:
+        for place in places:
+            host, _, port = place.partition(":")
+            group.create_task(one(host, int(port)), name=place)
+    return {"seconds": time.monotonic() - started}
+
+
 async def lines(host: str, port: int, count: int, idle: float) -> Report:
     reader, writer = await asyncio.open_connection(host, port)
     back = 0
@@ -140,6 +164,8 @@ async def main(kind: str, *arguments: str) -> Report:
             return await one_way(url, "GET", f"/bytes/{size}", int(size))
         case "latency", (url, seconds):
             return await latency(url, float(seconds))
+        case "reach", places:
+            return await reach(*places)
         case "lines", (host, port, count, idle):
             return await lines(host, int(port), int(count), float(idle))
     raise SystemExit(__doc__)
