@@ -53,7 +53,7 @@ class Intercept(Process):
     def events(self) -> list[Event]:
         return [event for line in list(self.lines) if (event := parse(line))]
 
-    def wait_for(self, name: str, timeout: float = 90, *, after: float = 0.0) -> Event:
+    def wait_for(self, name: str, timeout: float = 120, *, after: float = 0.0) -> Event:
         """The first such event (later than `after`); fails at once if the command ends or fails instead."""
 
         def wanted(line: Line) -> bool:
@@ -66,7 +66,7 @@ class Intercept(Process):
         assert found
         return found
 
-    def stop(self, number: signal.Signals = signal.SIGINT, timeout: float = 90) -> int:
+    def stop(self, number: signal.Signals = signal.SIGINT, timeout: float = 120) -> int:
         """Ask it to end as a person would; its exit status."""
         self.send(number)
         return self.wait(timeout)

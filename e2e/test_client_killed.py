@@ -9,6 +9,7 @@ from e2e.fingerprint import marked
 from e2e.load import Load, Report
 from e2e.scene import LONG, PATIENCE, Scene, free_port
 
+AWAY = "not connected"  # what a caller reads who waited longer than `--hold`
 LOST = (
     "they had lost this program",
     "took the swap back",
@@ -73,7 +74,7 @@ def test_frozen_client_heals(scene: Scene) -> None:
         load.run_for(max(0.0, frozen + 60 - time.time()))
     woken = time.time()
     intercept.send(signal.SIGCONT)
-    status = intercept.wait(90)
+    status = intercept.wait(120)
     scene.measured(f"woken client ended after {time.time() - woken:.1f} s")
     assert status == 1, intercept.transcript()
     told = intercept.wait_for("failed")["text"]
@@ -99,7 +100,7 @@ def test_long_cut_heals(scene: Scene) -> None:
     assert intercept.status is None, intercept.transcript()
     link.mend()
     mended = time.time()
-    assert intercept.wait(90) == 1, intercept.transcript()
+    assert intercept.wait(120) == 1, intercept.transcript()
     scene.measured(f"ended {time.time() - mended:.1f} s after the link was back")
     told = intercept.wait_for("failed")["text"]
     assert any(words in told for words in LOST), told
@@ -128,8 +129,9 @@ def test_short_blip_costs_nothing(scene: Scene) -> None:
         intercept.stop()
     report = load.finish()
     assert "CLUSTER" not in Report(report).between(cut, mended).words(), report.told()
-    # Who was in the middle of a request when the link went can't be served again: that one is reset, and only that.
-    failed = [one for one in report.failed if one.at > cut + 0.1]
+    # Who was in the middle of a request when the link went can't be served again: that one is reset, and only that. The
+    # others have waited, or read why they did not: a machine that stands still keeps the client away for longer than we do.
+    failed = [one for one in report.failed if one.at > cut + 0.1 and not (one.status == 503 and AWAY in one.text)]
     assert not failed, failed[:3]
 
 
@@ -143,7 +145,7 @@ def test_stopped_without_link(scene: Scene) -> None:
     load.wait_steady("LOCAL")
     cut = time.time()
     link.cut()
-    status = intercept.stop(timeout=90)
+    status = intercept.stop(timeout=120)
     scene.measured(f"gave up after {time.time() - cut:.1f} s")
     assert status == 1, intercept.transcript()
     failed = intercept.wait_for("failed")
@@ -167,5 +169,5 @@ def test_stopped_in_a_blip(scene: Scene) -> None:
         load.run_for(5)
         assert intercept.status is None, intercept.transcript()
         link.mend()
-        assert intercept.wait(90) == 130, intercept.transcript()
+        assert intercept.wait(120) == 130, intercept.transcript()
     load.wait_for("CLUSTER")

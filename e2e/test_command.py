@@ -29,7 +29,7 @@ def test_command_status_is_ours(scene: Scene, script: str, status: int) -> None:
     scene.echo()
     with scene.unchanged():
         intercept = scene.intercept("deploy/echo", "--", "sh", "-c", f"sleep 0.2; {script}")
-        assert intercept.wait(60) == status, intercept.transcript()
+        assert intercept.wait(120) == status, intercept.transcript()
         assert intercept.events[-1].name == "restored"
 
 
@@ -43,7 +43,7 @@ def test_command_serves_until_interrupted(scene: Scene) -> None:
         load.wait_for("LOCAL")
         assert f"listening {port}" in intercept.text("stderr")
         intercept.send_group(signal.SIGINT)
-        assert intercept.wait(60) == 130, intercept.transcript()
+        assert intercept.wait(120) == 130, intercept.transcript()
     load.run_for(1)
     report = load.finish()
     assert report[-1].word == "CLUSTER"
@@ -65,6 +65,6 @@ def test_missing_command_refused_first(scene: Scene) -> None:
     scene.echo()
     with scene.unchanged():
         intercept = scene.intercept("deploy/echo", "--", "no-such-program-here")
-        assert intercept.wait(60) in (1, 2, 127), intercept.transcript()
+        assert intercept.wait(120) in (1, 2, 127), intercept.transcript()
         assert not [event for event in intercept.events if event.name == "swapped"]
         assert "no-such-program-here" in intercept.transcript()

@@ -8,6 +8,7 @@ from e2e import manifests
 from e2e.load import Load
 from e2e.scene import Scene
 
+RATE = 10
 NEAR = 5.0  # seconds between two that failed for the same reason: a name that isn't found takes so long
 
 
@@ -18,10 +19,10 @@ def test_stopped_part_is_waited_for(scene: Scene, part: str, seconds: int) -> No
     if not scene.cluster.beside:
         pytest.skip("this cluster's control plane is not ours to stop")
     scene.echo()
-    load = scene.load(rate=5)
+    load = scene.load(rate=RATE)
     # Nobody intercepts this one: what its callers miss is the cluster's doing.
     scene.deploy(manifests.deployment(scene.container(), name="plain"), manifests.service("plain", app="plain"))
-    scene.load("http://plain", 5, "plain-load").wait_for("CLUSTER")
+    scene.load("http://plain", RATE, "plain-load").wait_for("CLUSTER")
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
@@ -31,8 +32,8 @@ def test_stopped_part_is_waited_for(scene: Scene, part: str, seconds: int) -> No
         scene.cluster.restart(part, seconds)
         back = time.time()
         # The log came through the API server: it is read anew, from its beginning.
-        again = scene.stack.enter_context(Load(scene.kubectl, scene.image, "http://echo", 5))
-        first = again.wait_for("LOCAL", after=stopped + seconds, timeout=60)
+        again = scene.stack.enter_context(Load(scene.kubectl, scene.image, "http://echo", RATE))
+        first = again.wait_for("LOCAL", after=stopped + seconds)
         scene.measured(f"{part} away for {back - stopped:.1f} s: served again {first.end - back:+.1f} s after it")
         again.wait_steady("LOCAL")
         assert intercept.status is None, intercept.transcript()
@@ -54,7 +55,7 @@ def test_stopped_part_is_waited_for(scene: Scene, part: str, seconds: int) -> No
         again.wait_steady("CLUSTER")
     report = again.finish()
     assert "CLUSTER" not in report.between(stopped, first.end).words(), report.told()
-    plain = scene.stack.enter_context(Load(scene.kubectl, scene.image, "http://plain", 5, "plain-load")).finish()
+    plain = scene.stack.enter_context(Load(scene.kubectl, scene.image, "http://plain", RATE, "plain-load")).finish()
     # Who waited longer than `--hold` has read why. Who was in the middle of a request when the link went is reset. And a
     # node that was not heard of for long is taken for dead: until it is heard again no Service leads to its pods.
     held = [one for one in report.failed if stopped + 0.5 < one.at]

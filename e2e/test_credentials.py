@@ -47,7 +47,7 @@ def kubeconfig(scene: Scene, kind: str) -> tuple[Path, Path]:
 def test_expiring_credential_is_renewed(scene: Scene, kind: str) -> None:
     path, log = kubeconfig(scene, kind)
     scene.echo()
-    load = scene.load(rate=5)
+    load = scene.load()
     load.wait_for("CLUSTER")
     local = scene.local()
     intercept = scene.started(
@@ -70,7 +70,7 @@ def test_expiring_credential_is_renewed(scene: Scene, kind: str) -> None:
 def test_agents_token_is_renewed(scene: Scene) -> None:
     """The Secret gets another token of the same account, and agents that are left alone restore with it."""
     scene.echo()
-    load = scene.load(rate=5)
+    load = scene.load()
     before = scene.fingerprint()
     local = scene.local()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")

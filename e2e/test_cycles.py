@@ -60,7 +60,7 @@ class Size:
 async def cycle(options: InterceptOptions) -> None:
     """One session, from its start to ready and to its end."""
     ready = Ready()
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         session = group.create_task(intercept(options, ready), name="session")
         waiting = group.create_task(ready.event.wait(), name="until ready")
         await asyncio.wait([session, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -69,7 +69,7 @@ async def cycle(options: InterceptOptions) -> None:
         waiting.cancel()
 
 
-@pytest.mark.timeout(CYCLES * 10 + 120)
+@pytest.mark.timeout(CYCLES * 30 + 120)
 def test_cycles_leave_nothing(scene: Scene) -> None:
     scene.echo()
     local = scene.local()
@@ -84,7 +84,7 @@ def test_cycles_leave_nothing(scene: Scene) -> None:
             sizes.append(Size.now())
 
     asyncio.run(run())
-    scene.expect_same(before, within=60)
+    scene.expect_same(before)
     # The least of a few: a connection of the pool that is just being closed is no growth.
     first, last = least(sizes[PART : 2 * PART]), least(sizes[-PART:])
     scene.measured(

@@ -77,21 +77,21 @@ async def test_dash_shows_the_intercept(scene: Scene, tmp_path: Path) -> None:
     )
     with scene.unchanged():
         local = scene.stack.enter_context(Process([sys.executable, "-c", ORDERS, "0"]))
-        port = local.wait_line(lambda line: line.text.startswith("listening"), 30, "local process").text.split()[1]
+        port = local.wait_line(lambda line: line.text.startswith("listening"), 90, "local process").text.split()[1]
         intercept = scene.started("deploy/orders", "--port", f"{port}:8080", "--metrics", "0")
         dash = scene.run("dash", "deploy/orders", "-n", scene.namespace, "--no-browser", "-o", "json")
-        line = dash.wait_line(lambda line: line.text.startswith("{"), 30, "address")
+        line = dash.wait_line(lambda line: line.text.startswith("{"), 90, "address")
         address = json.loads(line.text)["address"]
         async with open_browser(program, tmp_path / "profile") as browser:
             page = await browser.page()
             await page.open(address)
             await page.until("document.getElementById('state')?.textContent === 'live'")
-            await page.until("document.querySelectorAll('#rows tr.failed').length > 2", 60)
+            await page.until("document.querySelectorAll('#rows tr.failed').length > 2", 90)
             for route in ("GET /orders/{id}", "POST /orders/{id}/pay", "GET /orders/{id}/invoice"):
-                await page.until(f"document.getElementById('routes-rows').innerText.includes('{route}')", 30)
-            await page.until("document.getElementById('rows').innerText.includes('deploy/web')", 30)
+                await page.until(f"document.getElementById('routes-rows').innerText.includes('{route}')", 90)
+            await page.until("document.getElementById('rows').innerText.includes('deploy/web')", 90)
             hops = "document.getElementById('hops').innerText"
-            await page.until(f"{hops}.split('local process').length === 3 && !{hops}.includes('✗')", 40)
+            await page.until(f"{hops}.split('local process').length === 3 && !{hops}.includes('✗')", 90)
             assert await page.run("document.querySelector('#rows code').textContent.length === 8")
             await page.click("#pause")
             await page.click("#rows tr.failed button")
@@ -106,7 +106,7 @@ async def test_dash_shows_the_intercept(scene: Scene, tmp_path: Path) -> None:
                 await asyncio.sleep(LOOKS_FOR)
                 await keep(page, Path(picture))
             assert page.complaints == []
-        note = intercept.wait_line(lambda line: "metrics are at" in line.text, 5, "metrics")
+        note = intercept.wait_line(lambda line: "metrics are at" in line.text, 60, "metrics")
         text = await asyncio.to_thread(fetch, json.loads(note.text)["metrics"])
         assert 'route="POST /orders/{id}/pay",service="",status="503"' in text
         intercept.stop()

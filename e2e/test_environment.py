@@ -67,7 +67,7 @@ def test_command_gets_environment(scene: Scene) -> None:
     with scene.unchanged():
         intercept = scene.intercept("deploy/echo", "--port", "8080", "--", sys.executable, "-c", SHOW)
         shown = intercept.wait_line(lambda line: line.text.startswith("ENV "), 60, "environment")
-        assert intercept.wait(60) == 0
+        assert intercept.wait(120) == 0
     seen = json.loads(shown.text.removeprefix("ENV "))
     own = scene.environment()
     assert (seen["PATH"], seen["HOME"]) == (own["PATH"], own["HOME"])
@@ -94,7 +94,7 @@ def test_environment_file_is_equal(scene: Scene) -> None:
         """What `interceptor env` says, with nothing intercepted and without one variable."""
         words = ("env", "deploy/echo", "-n", scene.namespace, "-o", form, "--env-exclude", "LAT*")
         ran = scene.run(*words)
-        assert ran.wait(40) == 0, ran.transcript()
+        assert ran.wait(120) == 0, ran.transcript()
         return ran.text("stdout")
 
     del wanted["LATER"]

@@ -14,7 +14,7 @@ from e2e.scene import Scene
 def refused(scene: Scene, *arguments: str, env: dict[str, str] | None = None, status: int = 1) -> str:
     """Run it in words; it must fail with `status` and say so in exactly one line that starts with `error:`."""
     run = scene.run("intercept", "-n", scene.namespace, *arguments, env=env)
-    assert run.wait(40) == status, run.transcript()
+    assert run.wait(60) == status, run.transcript()  # a person waits no longer
     errors = [line for line in run.text("stderr").splitlines() if line.startswith("error:")]
     assert len(errors) == 1, run.transcript()
     assert "Traceback" not in run.transcript()
@@ -131,7 +131,7 @@ def test_stuck_rollout(scene: Scene) -> None:
         "template": {"spec": {"containers": [{"name": "app", "image": "interceptor/never-built:1"}]}},
     }
     scene.kubectl("patch", "deployment/echo", "--patch", json.dumps({"spec": late}))
-    scene.kubectl("wait", "--for=condition=Progressing=false", "deployment/echo", "--timeout=40s")
+    scene.kubectl("wait", "--for=condition=Progressing=false", "deployment/echo", "--timeout=80s")
     with scene.unchanged():
         assert "kubectl rollout" in refused(scene, "deploy/echo")
 

@@ -215,7 +215,7 @@ def test_volumes_are_copied_without_fuse(scene: Scene) -> None:
             "--", developer.python(), "-c", show, restriction="seccomp",
         )  # fmt: skip
         line = running.wait_line(lambda line: line.text.startswith("ROOT "), 100, "folder")
-        assert running.wait(60) == 0
+        assert running.wait(120) == 0
     _, root, colour, mode = line.text.split()
     assert (colour, mode) == ("blue", "0o100400")
     notes = [event["text"] for event in running.events if event.name == "note"]

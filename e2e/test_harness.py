@@ -44,7 +44,7 @@ def test_stream_programs_agree(scene: Scene, kind: str) -> None:
         "lines": ("client", "lines", "127.0.0.1", str(server.port), "100", "0.1"),
     }[kind]
     client = scene.stack.enter_context(Process([sys.executable, "-m", f"e2e.programs.{ask[0]}", *ask[1:]]))
-    assert client.wait(60) == 0, client.transcript()
+    assert client.wait(120) == 0, client.transcript()
     wanted = {"websocket": '"in_order": 100', "grpc": '"both": true', "lines": '"last": "LOCAL saw 100"'}[kind]
     assert wanted in client.text("stdout")
 
@@ -69,7 +69,7 @@ def test_link_goes_silent(scene: Scene) -> None:
     with pytest.raises(AssertionError, match="still running"):
         watch.wait(2)
     link.mend()
-    assert watch.wait(60) == 0
+    assert watch.wait(120) == 0
     assert watch.text("stdout") == "ok"
 
 

@@ -65,7 +65,7 @@ def test_intruders_are_refused(scene: Scene) -> None:
         assert scene.in_tools("python3", "-c", DIAL, address, str(port)).strip() == "ConnectionRefusedError"
 
         forward = scene.stack.enter_context(Process([*scene.kubectl.argv, "port-forward", name, f":{port}"]))
-        line = forward.wait_line(lambda line: line.text.startswith("Forwarding from 127.0.0.1"), 20, "port-forward")
+        line = forward.wait_line(lambda line: line.text.startswith("Forwarding from 127.0.0.1"), 60, "port-forward")
         near = int(line.text.split(" -> ")[0].rpartition(":")[2])
         other = Authority.create(session).client_context()
         other.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -73,7 +73,7 @@ def test_intruders_are_refused(scene: Scene) -> None:
         assert "certificate required" in refusal(near, session, ssl.create_default_context())
         forward.close()
 
-        assert scene.exec(name, "python3", "-c", NOISE, str(port)).strip() == "done 200"
+        assert scene.exec(name, "python3", "-c", NOISE, str(port), timeout=200).strip() == "done 200"
         load.run_for(1)
         until = time.time()
         log = scene.kubectl("logs", name)

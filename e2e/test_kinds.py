@@ -79,7 +79,7 @@ def served_and_back(scene: Scene, load: Load, *arguments: str, pods: int = 2) ->
 def developer(scene: Scene, target: str) -> tuple[str, str]:
     """A user who may do what `interceptor rbac` prints for this workload, and nothing else."""
     printed = scene.run("rbac", "-n", scene.namespace, "--for", target, "--user", "ana")
-    assert printed.wait(60) == 0, printed.transcript()
+    assert printed.wait(120) == 0, printed.transcript()
     scene.kubectl("apply", "-f", "-", stdin=printed.text("stdout"))
     return "--as", "ana"
 
@@ -165,7 +165,7 @@ def test_pods_below_the_partition_stay(scene: Scene) -> None:
         running = scene.started("sts/echo", "--port", f"{local.port}:http", within=90)
         assert running.wait_for("ready")["pods"] == ["echo-1"]
         assert "echo-0 stay" in running.transcript()
-        assert running.stop(timeout=90) == 130, running.transcript()
+        assert running.stop(timeout=120) == 130, running.transcript()
     after = {name: pod["metadata"]["uid"] for name, pod in ready(scene).items()}
     assert (before["echo-0"] == after["echo-0"], before["echo-1"] == after["echo-1"]) == (True, False)
 
@@ -227,9 +227,9 @@ def test_bare_pod_comes_back_from_the_cluster_alone(scene: Scene) -> None:
     running = scene.started("pod/solo", "--port", f"{local.port}:http", "--no-guard")
     scene.expect("http://echo/", "200 LOCAL")
     running.send(signal.SIGKILL)
-    running.wait(30)
+    running.wait(120)
     restored = scene.run("restore", "-n", scene.namespace, "pod/solo")
-    assert restored.wait(90) == 0, restored.transcript()
+    assert restored.wait(120) == 0, restored.transcript()
     scene.expect_same(before)
     scene.expect("http://echo/", "200 CLUSTER")
 
@@ -259,7 +259,7 @@ def test_refused_with_the_reason(scene: Scene) -> None:
         ("sts/parted", "partition of sts/parted is 5"),
     ):
         refused = scene.intercept(target, "--port", "8080")
-        assert refused.wait(60) == 1, refused.transcript()
+        assert refused.wait(120) == 1, refused.transcript()
         failed = refused.wait_for("failed")
         assert reason in failed["text"], failed
         assert failed["hint"], failed

@@ -20,7 +20,7 @@ GIVEN = "warn,linkerd=info,hickory=error,[{headers}]=off,[{request}]=off"
 FIRST = (
     "_access_log=off,hickory=error,linkerd=info,warn,[{headers}]=off,[{request}]=off,[{headers}]=off,[{request}]=off"
 )
-WITHIN = 40.0
+WITHIN = 90.0
 
 
 def meshed(scene: Scene, replicas: int) -> Object:
@@ -54,7 +54,7 @@ def envoy(scene: Scene) -> Object:
 def levels(scene: Scene, target: str, *more: str) -> dict[str, str]:
     """What a look says of each pod."""
     look = scene.run("log-level", target, "-n", scene.namespace, "-o", "json", *more)
-    assert look.wait(30) == 0, look.transcript()
+    assert look.wait(120) == 0, look.transcript()
     (told,) = [json.loads(line) for line in look.text("stdout").splitlines() if '"levels"' in line]
     return {pod["pod"]: pod["level"] for pod in told["pods"]}
 
@@ -109,14 +109,14 @@ def test_linkerd_levels(scene: Scene) -> None:
     killed = scene.run("log-level", "deploy/orders", "trace", "--for", "10m", "-n", scene.namespace, "-o", "json")
     until(lambda: bool(events(killed, "set")), killed, "set")
     killed.send(signal.SIGKILL)
-    killed.wait(10)
-    scene.expect_nothing_here(within=30)  # its guard has ended: it had no more to do
+    killed.wait(120)
+    scene.expect_nothing_here()  # its guard has ended: it had no more to do
     assert set(levels(scene, "deploy/orders").values()) == {FIRST}
 
     # For a while, then back by itself; one pod only.
     one = next(iter(after))
     run = scene.run("log-level", "deploy/orders", "debug", "--for", "1s", "--pod", one, "-n", scene.namespace)
-    assert run.wait(60) == 0, run.transcript()
+    assert run.wait(120) == 0, run.transcript()
     assert f"the log level of pod {one} is as it was" in run.text("stderr")
     scene.expect_nothing_here()
 
@@ -143,15 +143,15 @@ def test_envoy_levels(scene: Scene) -> None:
     assert levels(scene, "gateway")[pod["pod"]] == before
 
     unknown = scene.run("log-level", "gateway", "htpp=debug", "-n", scene.namespace)
-    assert unknown.wait(30) == 2
+    assert unknown.wait(120) == 2
     assert "has no logger 'htpp'; did you mean http?" in unknown.text("stderr")
 
     # Without a mesh, and without the rights.
     scene.echo()
     plain = scene.run("log-level", "deploy/echo", "-n", scene.namespace)
-    assert plain.wait(30) == 1
+    assert plain.wait(120) == 1
     assert "deploy/echo has no mesh proxy" in plain.text("stderr")
     viewer = scene.run("log-level", "deploy/gateway", "debug", "-f", "-n", scene.namespace, "--as", "viewer")
-    assert viewer.wait(30) == 1
+    assert viewer.wait(120) == 1
     assert viewer.text("stderr").count("\n") == 0
     assert levels(scene, "gateway")[pod["pod"]] == before

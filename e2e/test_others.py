@@ -30,7 +30,7 @@ def ended(scene: Scene, intercept: Intercept, at: float, *said: str) -> Event:
     scene.measured(f"seen after {ending.at - at:.1f} s: {ending['text']}")
     for word in said:
         assert word in ending["text"], ending
-    assert intercept.wait(40) == 1, intercept.transcript()
+    assert intercept.wait(120) == 1, intercept.transcript()
     (failed,) = [event for event in intercept.events if event.name == "failed"]
     assert failed["text"] == ending["text"]
     assert failed["hint"]
@@ -240,7 +240,7 @@ def test_same_workload_same_second(scene: Scene) -> None:
             (loser,) = lost
             (winner,) = users.keys() - {loser}
             users[winner].wait_for("ready", 60)
-            assert users[loser].wait(60) == 1, users[loser].transcript()
+            assert users[loser].wait(120) == 1, users[loser].transcript()
             (failed,) = [event for event in users[loser].events if event.name == "failed"]
             assert f"already intercepted by {winner}@" in failed["text"], failed
             assert " since 20" in failed["text"], failed

@@ -4,7 +4,7 @@ import time
 
 from e2e import manifests
 from e2e.kubectl import Object
-from e2e.scene import Scene
+from e2e.scene import PATIENCE, Scene
 
 HOG = """
 import time
@@ -47,7 +47,7 @@ def test_evicted_pod_is_replaced(scene: Scene) -> None:
 def test_drained_node_is_waited_for(scene: Scene) -> None:
     """No node for the pods for a while: said meanwhile, served again as soon as one may be made."""
     scene.echo()
-    load = scene.load(rate=5)
+    load = scene.load()
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
@@ -58,8 +58,10 @@ def test_drained_node_is_waited_for(scene: Scene) -> None:
         try:
             evict(scene, pod)
             scene.kubectl("wait", "--for=delete", f"pod/{pod['metadata']['name']}", "--timeout=90s")
-            (waiting,) = scene.kubectl.pods()
-            assert waiting["status"]["phase"] == "Pending"
+            deadline = time.monotonic() + PATIENCE
+            while not (waiting := scene.kubectl.pods()):  # its controller learns of the end
+                assert time.monotonic() < deadline, "no pod in its place"
+            assert [one["status"]["phase"] for one in waiting] == ["Pending"]
             load.run_for(3)
             assert intercept.status is None, intercept.transcript()
         finally:
@@ -77,7 +79,7 @@ def test_killed_agent_restarts(scene: Scene) -> None:
     # "Guaranteed": its processes begin with a low score, so that the agent's raised one is the highest.
     limited = scene.container(resources={"limits": {"cpu": "500m", "memory": "96Mi"}})
     scene.deploy(manifests.deployment(limited), manifests.service())
-    load = scene.load(rate=5)
+    load = scene.load()
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")

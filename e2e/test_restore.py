@@ -11,7 +11,7 @@ from e2e.test_kinds import HTTP, body_of, up
 
 def listed(scene: Scene) -> list[dict[str, Any]]:
     done = scene.run("list", "-n", scene.namespace, "-o", "json")
-    assert done.wait(60) == 0, done.transcript()
+    assert done.wait(120) == 0, done.transcript()
     found: list[dict[str, Any]] = json.loads(done.text("stdout"))["intercepts"]
     return found
 
@@ -44,7 +44,7 @@ def test_all_kinds_are_restored_at_once(scene: Scene) -> None:
         one.wait_for("ready", 90)
     assert {(one["workload"], one["alive"]) for one in listed(scene)} == {("pod/lone", True), ("sts/echo", True)}
     status = scene.run("status", "-n", scene.namespace)
-    assert status.wait(60) == 0, status.transcript()
+    assert status.wait(120) == 0, status.transcript()
     for one in held:
         one.send(signal.SIGKILL)
     assert {(one["workload"], one["state"]) for one in listed(scene)} == {

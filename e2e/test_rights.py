@@ -23,7 +23,7 @@ AT_ONCE = 4
 def printed(scene: Scene, *arguments: str) -> str:
     """What `interceptor rbac` says."""
     done = scene.run("rbac", "-n", scene.namespace, *arguments)
-    assert done.wait(60) == 0, done.transcript()
+    assert done.wait(120) == 0, done.transcript()
     return done.text("stdout") + "\n"
 
 
@@ -61,12 +61,12 @@ def test_printed_role_is_enough(scene: Scene) -> None:
         assert not [event for event in intercept.events if event.name == "failed"]
         scene.expect("http://echo/", "200 LOCAL")
         status = scene.run("status", "deploy/echo", "-n", scene.namespace, *account)
-        assert status.wait(60) == 0, status.transcript()
+        assert status.wait(120) == 0, status.transcript()
         intercept.send(signal.SIGSTOP)
         restore = scene.run("restore", "deploy/echo", "-n", scene.namespace, *account)
-        assert restore.wait(60) == 0, restore.transcript()
+        assert restore.wait(120) == 0, restore.transcript()
         intercept.send(signal.SIGCONT)
-        assert intercept.wait(60) == 1, intercept.transcript()
+        assert intercept.wait(120) == 1, intercept.transcript()
 
 
 def test_whole_role_is_valid(scene: Scene) -> None:
@@ -76,7 +76,7 @@ def test_whole_role_is_valid(scene: Scene) -> None:
     scene.kubectl("apply", "-f", "-", stdin=printed(scene, "--namespace-only", "--user", USER))
     for command in (("list",), ("status",), ("restore", "--all")):
         done = scene.run(*command, "-n", scene.namespace, "--as", USER)
-        assert done.wait(60) == 0, done.transcript()
+        assert done.wait(120) == 0, done.transcript()
         assert "not seen" not in done.text("stderr")
 
 
@@ -147,7 +147,7 @@ def test_missing_right_stops_before_change(scene: Scene) -> None:
     grant(scene, [rule for rule in rules if rule["verbs"]])
     with scene.unchanged():
         intercept = scene.intercept("deploy/echo", "--port", "8080", "--as", USER)
-        assert intercept.wait(60) == 1, intercept.transcript()
+        assert intercept.wait(120) == 1, intercept.transcript()
         failed = intercept.wait_for("failed")
         assert "patch" in json.dumps(failed.fields)
         assert "deployments" in json.dumps(failed.fields)
@@ -159,7 +159,7 @@ def test_without_roles_the_app_comes_back_in_place(scene: Scene) -> None:
     grant(scene, [rule for rule in role(scene)["rules"] if "rbac.authorization.k8s.io" not in rule["apiGroups"]])
     before = scene.fingerprint()
     refused = scene.intercept("deploy/echo", "--agent-image", scene.image, "--as", USER)
-    assert refused.wait(60) == 1, refused.transcript()
+    assert refused.wait(120) == 1, refused.transcript()
     assert "--no-guard" in refused.wait_for("failed")["hint"]
     scene.expect_same(before)
     load = scene.load()
@@ -178,10 +178,10 @@ def test_without_roles_the_app_comes_back_in_place(scene: Scene) -> None:
     assert same["metadata"]["uid"] == pod["metadata"]["uid"]
     assert scene.kubectl.restarts() == 0
     seen = scene.run("status", "deploy/echo", "-n", scene.namespace, "--as", USER)
-    assert seen.wait(60) == 1, seen.transcript()
+    assert seen.wait(120) == 1, seen.transcript()
     assert "runs the app's own command in place" in seen.text("stdout")
     restored = scene.run("restore", "deploy/echo", "-n", scene.namespace, "--as", USER)
-    assert restored.wait(90) == 0, restored.transcript()
+    assert restored.wait(120) == 0, restored.transcript()
     load.finish()
     scene.kubectl("delete", "pod", "load", "--ignore-not-found", "--wait=true")
     scene.expect_same(before)
@@ -191,5 +191,5 @@ def test_other_namespace_is_refused(scene: Scene) -> None:
     scene.echo()
     grant(scene, role(scene)["rules"])
     intercept = scene.run("intercept", "-n", "kube-system", "-o", "json", "deploy/coredns", "--as", USER)
-    assert intercept.wait(60) == 1, intercept.transcript()
+    assert intercept.wait(120) == 1, intercept.transcript()
     assert "kube-system" in json.dumps(intercept.wait_for("failed").fields)

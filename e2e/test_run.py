@@ -40,12 +40,12 @@ def test_workload_is_untouched(scene: Scene) -> None:
         )  # fmt: skip
         running.wait_line(lambda line: line.text.startswith("GOT "), 100, "answer")
         tap = developer.run(scene, "tap", "deploy/echo", "-n", scene.namespace, "--max", "1", "-o", "json")
-        record = json.loads(tap.wait_line(lambda line: line.source == "stdout", 30, "request").text)
+        record = json.loads(tap.wait_line(lambda line: line.source == "stdout", 90, "request").text)
         assert (record["direction"], record["path"], record["status"]) == ("outbound", "/wanted", 200)
         assert endpoints(scene) == before
         assert len(scene.kubectl.pods()) == 1
         assert scene.kubectl.json("get", "deployment/echo")["status"]["replicas"] == 1
-        assert running.wait(60) == 7
+        assert running.wait(120) == 7
 
 
 def test_killed_client_leaves_nothing(scene: Scene) -> None:
@@ -78,7 +78,7 @@ def test_image_without_python_works(scene: Scene) -> None:
             "import os; print('ENV', os.environ['COLOUR'], os.environ['MORE'], 'KUBERNETES_PORT' in os.environ)",
         )  # fmt: skip
         running.wait_line(lambda line: line.text == "ENV blue one False", 100, "environment")
-        assert running.wait(60) == 0
+        assert running.wait(120) == 0
 
 
 def test_shell_is_a_persons(scene: Scene) -> None:
@@ -124,4 +124,4 @@ def test_shell_is_a_persons(scene: Scene) -> None:
         terminal.press("echo status=$?\r")
         terminal.see("status=130")
         terminal.press("exit 5\r")
-        assert terminal.wait(60) == 5
+        assert terminal.wait(120) == 5

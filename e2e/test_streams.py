@@ -38,5 +38,5 @@ def test_half_close_both_ways(scene: Scene) -> None:
         intercept = scene.started("deploy/echo", "--port", f"{server.port}:8080")
         seen = scene.ask("client", "lines", scene.pod_address(), 8080, 1000, 2)
         assert seen == {"back": 1000, "last": "LOCAL saw 1000"}
-        server.wait_line(lambda line: line.text == "end of input after 1000", 5, "end of input")
+        server.wait_line(lambda line: line.text == "end of input after 1000", 60, "end of input")
         intercept.stop()

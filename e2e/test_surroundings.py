@@ -36,7 +36,7 @@ def surroundings() -> tuple[Object, ...]:
     )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_everybody_with_a_say_is_told(scene: Scene) -> None:
     """A single replica with `Recreate`, a budget, Argo CD, a rollout under way; an autoscaler, which then scales."""
     slow = {**manifests.READY, "initialDelaySeconds": 5}
@@ -60,13 +60,13 @@ def test_everybody_with_a_say_is_told(scene: Scene) -> None:
     scene.expect("http://echo/", "200 LOCAL")
     asked = time.time()
     scene.kubectl.patch("hpa/elastic", {"spec": {"minReplicas": 2}})
-    told = held.wait_line(lambda line: "is scaled to 2" in line.text and line.at > asked, 4 * HPA_SYNC, "scaled")
+    told = held.wait_line(lambda line: "is scaled to 2" in line.text and line.at > asked, 8 * HPA_SYNC, "scaled")
     scene.measured(f"told {told.at - asked:.1f} s after the autoscaler was given another limit: {told.text}")
-    again = held.wait_for("ready", 60, after=told.at)
+    again = held.wait_for("ready", after=told.at)
     assert len(again["pods"]) == 2, held.transcript()
     for pod in scene.kubectl.pods():
         scene.expect(f"http://{pod['status']['podIP']}:8080/", "200 LOCAL")
-    assert held.stop(timeout=90) == 130, held.transcript()
+    assert held.stop(timeout=120) == 130, held.transcript()
 
     deployment, autoscaler = (
         json.loads(before[name]) for name in ("Deployment/echo", "HorizontalPodAutoscaler/elastic")

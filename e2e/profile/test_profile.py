@@ -16,13 +16,13 @@ from e2e.mesh.installation import crd, service
 from e2e.profile.schema import http_route
 from e2e.scene import Scene
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 Object = dict[str, Any]
 
 HERE = Path(__file__).parent
 KIND = "httproutes.gateway.networking.k8s.io"
-HEALED_WITHIN = 60.0  # a Lease of 15 s, on a busy machine
+HEALED_WITHIN = 90.0  # a Lease of 15 s, on a busy machine
 ASK = """
 import http.client, json, time
 began = time.monotonic()
@@ -47,7 +47,7 @@ def books(scene: Scene) -> Iterator[Scene]:
     try:
         if made:
             scene.kubectl.apply(*made)
-            scene.kubectl("wait", "--for=condition=Established", f"crd/{KIND}", "--timeout=30s")
+            scene.kubectl("wait", "--for=condition=Established", f"crd/{KIND}", "--timeout=80s")
         scene.kubectl.apply(*_rights(scene.namespace))
         routes = [
             _route("slow", "Exact", "/slow"),
@@ -124,7 +124,7 @@ def ask(scene: Scene, path: str) -> tuple[int, float]:
     return status, seconds
 
 
-def until(scene: Scene, path: str, status: int, within: float = 60) -> float:
+def until(scene: Scene, path: str, status: int, within: float = 90) -> float:
     """Wait until a caller gets this; how soon it was answered."""
     deadline = time.monotonic() + within
     while True:
@@ -168,22 +168,22 @@ def test_route_is_changed_and_taken_back(books: Scene) -> None:
     running = change(scene, "/slow", "--timeout", "300ms")
     assert until(scene, "/slow", 504) < 0.9
     assert ask(scene, "/other")[0] == 200
-    found = running.wait_line(lambda line: '"proof": "proven"' in line.text, 60, "proof")
+    found = running.wait_line(lambda line: '"proof": "proven"' in line.text, 90, "proof")
     assert "configuration" in found.text
     measured = [event for event in running.events if event.name == "measured"]
     assert measured, running.transcript()
     again = scene.run(
         "profile", "set", "svc/books", "--route", "/slow", "--timeout", "1s", "--yes", "-n", scene.namespace
     )
-    assert again.wait(60) == 1
+    assert again.wait(120) == 1
     assert "is changed already" in again.text("stderr")
     assert running.stop() == 130
     assert running.events[-1].name == "restored"
-    expect_gone(scene, "books-slow", slow, 20)
+    expect_gone(scene, "books-slow", slow, HEALED_WITHIN)
     assert until(scene, "/slow", 200) >= 0.9
 
     running = change(scene, "books-flaky", "--retries", "3", "--retry-on", "5xx")
-    running.wait_line(lambda line: '"proof": "proven"' in line.text, 60, "proof")
+    running.wait_line(lambda line: '"proof": "proven"' in line.text, 90, "proof")
     assert [ask(scene, "/flaky")[0] for _ in range(3)] == [200] * 3
     running.send(signal.SIGKILL)
     began = time.monotonic()
@@ -194,12 +194,12 @@ def test_route_is_changed_and_taken_back(books: Scene) -> None:
     running = change(scene, "/slow", "--timeout", "300ms", "--no-guard")
     running.send(signal.SIGKILL)
     listed = scene.run("list", "-o", "json", "-n", scene.namespace)
-    assert listed.wait(60) == 0
+    assert listed.wait(120) == 0
     (held,) = json.loads(listed.text("stdout"))["intercepts"]
     assert (held["workload"], held["state"]) == ("httproute/books-slow", "silent")
     undone = scene.run("profile", "undo", "svc/books", "-n", scene.namespace)
-    assert undone.wait(60) == 0, undone.transcript()
-    expect_gone(scene, "books-slow", slow, 20)
+    assert undone.wait(120) == 0, undone.transcript()
+    expect_gone(scene, "books-slow", slow, HEALED_WITHIN)
     assert until(scene, "/slow", 200) >= 0.9
 
     others = json.dumps(_route("others", "PathPrefix", "/"))
@@ -210,7 +210,7 @@ def test_route_is_changed_and_taken_back(books: Scene) -> None:
         (("books-slow", "--as", "nobody"), "no right to"),
     ):
         refused = scene.run("profile", "set", "svc/books", "--timeout", "1s", "-n", scene.namespace, "--route", *words)
-        assert refused.wait(60) == 1, refused.transcript()
+        assert refused.wait(120) == 1, refused.transcript()
         assert told in refused.text("stderr")
         assert refused.text("stderr").count("\n") == 0
     assert content(scene, "books-others") == before
