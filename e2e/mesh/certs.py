@@ -59,7 +59,9 @@ def issue(
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     if not ca:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        uri = name.startswith("spiffe://")  # as Istio's identities are
+        named = x509.UniformResourceIdentifier(name) if uri else x509.DNSName(name)
+        builder = builder.add_extension(x509.SubjectAlternativeName([named]), critical=False)
     return Pair(builder.sign(by.private if by else key, hashes.SHA256()), key)
 
 
