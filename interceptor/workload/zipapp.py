@@ -32,13 +32,11 @@ def build(agent: Path | None = None) -> bytes:
     """The zipapp. `agent` is the package's folder, found by itself in a wheel and in a checkout."""
     folders = {"agent": agent or _agent_folder(), "interceptor": Path(interceptor.__file__).parent}
     files = {"__main__.py": _MAIN}
-    for module in sorted(_closure("agent.__main__", folders)):
-        path = _file_of(module, folders)
-        if path is not None:
-            parts = [*module.split("."), *(["__init__"] if path.name == "__init__.py" else [])]
-            files["/".join(parts) + ".py"] = path.read_bytes()
+    for module, path in sorted(_closure("agent.__main__", folders).items()):
+        parts = [*module.split("."), *(["__init__"] if path.name == "__init__.py" else [])]
+        files["/".join(parts) + ".py"] = path.read_bytes()
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system = 3  # Unix, whatever this machine is
@@ -64,9 +62,9 @@ def _agent_folder() -> Path:
     raise InterceptorError("the agent's source is missing from this installation", hint="install interceptor again")
 
 
-def _closure(start: str, folders: dict[str, Path]) -> set[str]:
+def _closure(start: str, folders: dict[str, Path]) -> dict[str, Path]:
     """Every module of our own that `start` imports, directly or not, with the packages they are in."""
-    found: set[str] = set()
+    found: dict[str, Path] = {}
     seen: set[str] = set()
     waiting = [start]
     while waiting:
@@ -74,12 +72,16 @@ def _closure(start: str, folders: dict[str, Path]) -> set[str]:
         if module in seen:
             continue
         seen.add(module)
+        above = module.rpartition(".")[0]
+        if above in found and found[above].name != "__init__.py":
+            continue  # a name in a module: no file to look for, and most of what is imported is one
         path = _file_of(module, folders)
         if path is None:
             continue
-        found.add(module)
-        waiting += [module.rpartition(".")[0]] if "." in module else []
-        waiting += _imports(module, path)
+        found[module] = path
+        waiting += [above] if above else []
+        # The latest is looked at first: a package or module before the names that are imported from it.
+        waiting += reversed([*_imports(module, path)])
     return found
 
 
@@ -88,7 +90,10 @@ def _imports(module: str, path: Path) -> Iterator[str]:
     module of it. What merely looks like an import, in a docstring, is none of our modules or does no harm.
     """
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    text = _COMMENT.sub("", _NEVER_RUN.sub("", path.read_text(encoding="utf-8") + "\n"))
+    text = path.read_text(encoding="utf-8") + "\n"
+    if "TYPE_CHECKING:" in text:
+        text = _NEVER_RUN.sub("", text)
+    text = _COMMENT.sub("", text)
     for found in _IMPORT.finditer(text):
         if found["modules"] is not None:
             yield from _names(found["modules"])
