@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from e2e import manifests
-from e2e.cluster import ROOT, Unavailable
+from e2e.cluster import Unavailable
 from e2e.intercept import Intercept, installed
 from e2e.kubectl import Object
 from e2e.mesh.certs import authority, issue
@@ -24,16 +24,13 @@ from interceptor.workload.debugger import PROFILES
 pytestmark = pytest.mark.timeout(300)  # their own bounds come first, also on a busy machine
 
 ERRANDS = (("--connections",), ("--dns", "echo"), ("--dns", "nobody-here"))
-TOOLS = "tcpdump bind9-dnsutils iproute2 conntrack procps"  # fewer than by default: quick to build
 
 
 @pytest.fixture
 def tools(scene: Scene) -> str:
     """Our debug image, in the node."""
     try:
-        return scene.cluster.image(
-            "interceptor/debug", ROOT / "images" / "debug", BASE=scene.cluster.python_image, PACKAGES=TOOLS
-        )
+        return scene.cluster.tools()
     except Unavailable as reason:
         pytest.skip(str(reason))
 
@@ -48,7 +45,7 @@ def start(scene: Scene, tools: str, *words: str) -> Intercept:
 
 def document(done: Intercept, status: int) -> dict[str, Any]:
     """The JSON that an errand prints."""
-    assert done.wait(90) == status, done.transcript()
+    assert done.wait(120) == status, done.transcript()
     printed: dict[str, Any] = json.loads(done.text("stdout"))
     return printed
 
@@ -60,7 +57,7 @@ def ephemeral(scene: Scene) -> list[Object]:
     ]
 
 
-def all_ended(scene: Scene, count: int, within: float = 30) -> None:
+def all_ended(scene: Scene, count: int, within: float = 90) -> None:
     """So many debug containers were there, and none runs any more."""
     deadline = time.monotonic() + within
     while len(states := ephemeral(scene)) < count or not all("terminated" in state for state in states):
@@ -77,7 +74,7 @@ def test_capture_holds_the_request(scene: Scene, tools: str) -> None:
     assert len(capture.wait_for("ready").fields["pods"]) == 2
     for pod in scene.kubectl.pods():
         scene.get(f"http://{pod['status']['podIP']}:8080/sent-to/{pod['metadata']['name']}")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not all(f"/sent-to/{pod['metadata']['name']}".encode() in file.read_bytes() for pod in scene.kubectl.pods()):
         assert time.monotonic() < deadline, capture.transcript()
         time.sleep(0.2)
@@ -139,14 +136,14 @@ def test_terminal_is_a_persons(scene: Scene, tools: str) -> None:
         terminal.press("echo status=$?\r")
         terminal.see("status=130")
         terminal.press("exit 5\r")
-        assert terminal.wait(30) == 5
+        assert terminal.wait(120) == 5
         assert not terminal.is_raw()
     piped = start(scene, tools, "--profile", "restricted", "--", "sh", "-c", "id -u; echo bad >&2; exit 7")
-    assert piped.wait(60) == 7, piped.transcript()
+    assert piped.wait(120) == 7, piped.transcript()
     assert piped.text("stdout") == "65532"
     assert "bad" in piped.text("stderr")
     absent = start(scene, tools, "--", "no-such-program-here")
-    assert absent.wait(60) == 127, absent.transcript()
+    assert absent.wait(120) == 127, absent.transcript()
     all_ended(scene, 3)
     same_profiles(scene, tools)
 
@@ -160,7 +157,7 @@ def same_profiles(scene: Scene, tools: str) -> None:
                       "--attach=false", "--", "true")  # fmt: skip
     ours = {profile: done.wait_for("connected")["pods"][name] for profile, done in running.items()}
     for done in running.values():
-        assert done.wait(60) == 0, done.transcript()
+        assert done.wait(120) == 0, done.transcript()
     (pod,) = scene.kubectl.pods()
     contexts = {one["name"]: one["securityContext"] for one in pod["spec"]["ephemeralContainers"]}
     for profile in PROFILES:
@@ -174,14 +171,14 @@ def test_copy_leaves_nothing(scene: Scene, tools: str) -> None:
     before = scene.fingerprint()
     done = start(scene, tools, "--copy", "-o", "json", "--", "sh", "-c", "ps ax; exit 4")
     copy = done.wait_for("ready", 90)["pod"]
-    assert done.wait(60) == 4, done.transcript()
+    assert done.wait(120) == 4, done.transcript()
     assert "e2e.programs.echo" in done.text("stderr")
     scene.expect_same(before)
 
     local = scene.local()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
     beside = start(scene, tools, "--share", "app", "--", "ps", "ax")
-    assert beside.wait(60) == 0, beside.transcript()
+    assert beside.wait(120) == 0, beside.transcript()
     assert "agent.pyz" in beside.text("stdout")
     killed = start(scene, tools, "--copy", "-o", "json", "--", "sleep", "1000")
     copy = killed.wait_for("ready", 90)["pod"]
@@ -189,12 +186,12 @@ def test_copy_leaves_nothing(scene: Scene, tools: str) -> None:
     assert "app" not in pod["metadata"]["labels"]
     assert not any("interceptor" in volume["name"] for volume in pod["spec"]["volumes"])
     held = scene.run("restore", "--all", "-n", scene.namespace)
-    assert held.wait(60) == 1, held.transcript()
+    assert held.wait(120) == 1, held.transcript()
     killed.send(signal.SIGKILL)
     intercept.stop()
     restored = scene.run("restore", "--all", "-n", scene.namespace)
-    assert restored.wait(60) == 0, restored.transcript()
-    scene.expect_same(before, within=30)
+    assert restored.wait(120) == 0, restored.transcript()
+    scene.expect_same(before)
 
 
 INJECTOR = """
@@ -247,7 +244,7 @@ def injector(scene: Scene, tools: str) -> None:
         },
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
-        "failurePolicy": "Ignore", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 5,
+        "failurePolicy": "Ignore", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 30,
     }  # fmt: skip
     name = f"{scene.namespace}-injector"
     scene.kubectl.apply({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
@@ -255,7 +252,7 @@ def injector(scene: Scene, tools: str) -> None:
     scene.stack.callback(scene.kubectl, "delete", "mutatingwebhookconfiguration", name, "--ignore-not-found")
     probe = manifests.pod("probe", scene.image, "true")
     probe["metadata"]["annotations"] = {ENABLE: "true"}
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:  # the API server learns of a webhook a moment later
         made = scene.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(probe))
         if len(json.loads(made)["spec"]["containers"]) == 2:
@@ -283,7 +280,7 @@ def test_linkerds_sidecar_is_undone(scene: Scene, tools: str) -> None:
     assert template["metadata"]["annotations"][ENABLE] == "true"
     killed.send(signal.SIGKILL)
     listed = scene.run("list", "-n", scene.namespace, "-o", "json")
-    assert listed.wait(30) == 0, listed.transcript()
+    assert listed.wait(120) == 0, listed.transcript()
     assert [one["workload"] for one in json.loads(listed.text("stdout"))["debugged"]] == ["deploy/echo"]
     restored = scene.run("restore", "deploy/echo", "-n", scene.namespace)
     assert restored.wait(120) == 0, restored.transcript()
@@ -312,19 +309,19 @@ def test_refusals_are_one_line(scene: Scene, tools: str) -> None:
     running["--inject",] = scene.run("debug", "-n", scene.namespace, "deploy/echo", "--inject")
     for words, telling in refused.items():
         done = running[words]
-        assert done.wait(90) == 1, done.transcript()
+        assert done.wait(120) == 1, done.transcript()
         (line,) = [line for line in done.text("stderr").splitlines() if line.startswith("error: ")]
         for part in telling:
             assert part in line, done.transcript()
     scene.kubectl("label", "namespace", scene.namespace, "pod-security.kubernetes.io/enforce=baseline")
     done = start(scene, tools, "--capture", str(scene.folder / "x.pcap"))
-    assert done.wait(60) == 1, done.transcript()
+    assert done.wait(120) == 1, done.transcript()
     assert "Pod Security of namespace" in done.text("stderr")
     assert "NET_ADMIN" in done.text("stderr")
     # Admission looks at the whole pod, with the container that captured before: for the next one it has to be lifted.
     scene.kubectl("label", "namespace", scene.namespace, "pod-security.kubernetes.io/enforce-")
     given = scene.run("rbac", "--debug", "--for", "deploy/echo", "-n", scene.namespace, "--user", "ana")
-    assert given.wait(30) == 0, given.transcript()
+    assert given.wait(120) == 0, given.transcript()
     scene.kubectl("apply", "-f", "-", stdin=given.text("stdout") + "\n")
     allowed = start(scene, tools, "--as", "ana", "--dns", "echo")
-    assert allowed.wait(60) == 0, allowed.transcript()
+    assert allowed.wait(120) == 0, allowed.transcript()
