@@ -21,6 +21,8 @@ from interceptor.wire.reasons import Reason
 KNOCK_EVERY = 0.05  # seconds: a reload is noticed within a human's reaction time
 DIAL_TIME = 5.0
 
+Port = tuple[str, int]
+"""TCP or UDP, and the pod's number."""
 OnChange = Callable[[int, bool], None]
 """Local port, and whether something listens there now; told only when it changes."""
 
@@ -31,15 +33,16 @@ class LocalSide:
     def __init__(
         self,
         poller: Poller,
-        targets: Mapping[int, Sequence[Address]],
+        targets: Mapping[Port, Sequence[Address]],
         hold: float,
         on_change: OnChange,
-        datagrams: Mapping[int, Sequence[Address]] | None = None,
     ) -> None:
-        self._datagrams = datagrams or {}  # by UDP port of the pod
+        self._datagrams = {port: addresses for (of, port), addresses in targets.items() if of == "UDP"}
         self._flows = Flows(poller)
         self._make: Make = socket.socket
-        self._doors = {port: _Door(poller, addresses, hold, on_change) for port, addresses in targets.items()}
+        self._doors = {
+            port: _Door(poller, addresses, hold, on_change) for (of, port), addresses in targets.items() if of == "TCP"
+        }
         self._closed = ""
 
     def enter(self, make: Make) -> None:
@@ -50,26 +53,16 @@ class LocalSide:
 
     def connect(self, mux: Mux, relay: Relay, target: dict[str, Any]) -> None:
         """Answer a stream that an agent opened: `{"port": pod port, "peer": caller, "probe": true?, "udp": true?}`."""
-        port = target.get("port")
-        if target.get("udp"):
-            self._connect_datagrams(mux, relay, port)
-            return
-        door = self._doors.get(port) if isinstance(port, int) else None
+        port, udp = target.get("port"), bool(target.get("udp"))
         if self._closed:
             mux.refuse(relay, Reason.GONE, self._closed)
-        elif door is None:
-            mux.refuse(relay, Reason.DENIED, f"port {port} is not intercepted")
+        elif not isinstance(port, int) or port not in (self._datagrams if udp else self._doors):
+            mux.refuse(relay, Reason.DENIED, f"port {port}{'/udp' if udp else ''} is not intercepted")
+        elif udp:
+            self._flows.connect(mux, relay, *self._datagrams[port][0], self._make)
         else:
+            door = self._doors[port]
             door.connect(mux, relay, mux.poller.now() + (0 if target.get("probe") else door.hold))
-
-    def _connect_datagrams(self, mux: Mux, relay: Relay, port: object) -> None:
-        addresses = self._datagrams.get(port) if isinstance(port, int) else None
-        if self._closed:
-            mux.refuse(relay, Reason.GONE, self._closed)
-        elif addresses is None:
-            mux.refuse(relay, Reason.DENIED, f"port {port}/udp is not intercepted")
-        else:
-            self._flows.connect(mux, relay, *addresses[0], self._make)
 
     def close(self, why: str) -> None:
         """The local process is gone for good: who waits, and who still comes, is sent back with GONE."""

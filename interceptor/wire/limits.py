@@ -15,7 +15,7 @@ class Limits(NamedTuple):
     """Bytes, except `streams`."""
 
     window: int = 256 * 1024  # a stream's first credit: enough for 1 ms at 250 MB/s
-    largest_window: int = 1024 * 1024  # full speed at 30 ms x 12.5 MB/s twice over (performance.md, 4)
+    largest_window: int = 4 * 1024 * 1024  # as much as one stream's pace asks for at 40 MB/s (`tunnel.pace.QUEUE`)
     # All growth above first windows together. The pace keeps 1 to 8 MiB on their way in a tunnel, whatever streams may.
     growth: int = 6 * 1024 * 1024
     streams: int = 20_000  # opened by the peer and alive at once

@@ -23,7 +23,7 @@ class Street:
         self.changes: list[tuple[int, bool]] = []
         self.local = LocalSide(
             bench.poller,
-            {8080: [(socket.AF_INET, self.address)]},
+            {("TCP", 8080): [(socket.AF_INET, self.address)]},
             hold,
             lambda port, is_open: self.changes.append((port, is_open)),
         )
