@@ -77,7 +77,7 @@ def write_folder(folder: Path, authority: Authority, settings: Mapping[str, Any]
         "tunnel_port": TUNNEL,
         "health_port": HEALTH,
         "ports": [APP],
-        "hold": 5.0,
+        "hold": 30.0,
         "lost_after": 0.5,
         "silent_after": 1.5,
         "guard": False,
@@ -150,7 +150,7 @@ async def link_to(agent: Agent) -> socket.socket:
     return sock
 
 
-def local_side(ports: Mapping[int, int], hold: float = 2.0) -> LocalSide:
+def local_side(ports: Mapping[int, int], hold: float = 20.0) -> LocalSide:
     """Pod port to port on 127.0.0.1."""
     targets = {pod: [(socket.AF_INET, ("127.0.0.1", port))] for pod, port in ports.items()}
     return LocalSide(AsyncioPoller(asyncio.get_running_loop()), targets, hold, lambda _port, _open: None)
