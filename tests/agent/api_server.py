@@ -16,6 +16,7 @@ from interceptor.devcluster.patch.jsonpatch import json_patch
 from interceptor.swap import SwapPlan, swap
 from tests.agent.running import APP, HEALTH, SESSION
 from tests.certificates import Authority
+from tests.leaving import clean_up
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/orders"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/shop/leases/interceptor-deployment-orders"
@@ -156,4 +157,4 @@ async def serving_api(folder: Path, server: ApiServer) -> AsyncIterator[dict[str
     try:
         yield {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(server.port)}
     finally:
-        await runner.cleanup()
+        await clean_up(runner)
