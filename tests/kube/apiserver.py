@@ -12,6 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.leaving import clean_up
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = tuple[int, Any] | Handler
 
@@ -52,7 +54,7 @@ class ApiServer:
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
 
     async def stop(self) -> None:
-        await self._runner.cleanup()
+        await clean_up(self._runner)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         certificate = request.get_extra_info("peercert") or {}
