@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-SIGN_OF_LIFE = 2.5  # seconds; a client renews every second
+SIGN_OF_LIFE = 4.5  # seconds; a client renews every second, and gives a request that hangs 3 s before the next
 
 
 class AlreadyIntercepted(InterceptorError):

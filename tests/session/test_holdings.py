@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from interceptor.kube import resources
 from interceptor.session.holdings import find
 from interceptor.workload import objects
@@ -23,6 +25,20 @@ async def test_live_intercept_is_found(orders: Scene) -> None:
         await running.stop()
     async with orders.cluster() as cluster:
         assert (await find(cluster, orders.api.namespace, within=0.5)).sessions == []
+
+
+@pytest.mark.slow
+async def test_late_renewal_is_a_sign_of_life(orders: Scene) -> None:
+    """An API server that holds one request for three seconds makes nobody's session a leftover."""
+    async with local() as port, orders.intercepting(ports=(f"{port}:8080",)) as running:
+        await running.until("ready")
+        await orders.fault(verb="patch", resource="leases", delay=2.9, count=1)
+        while not (await orders.hits())[-1]:  # noqa: ASYNC110  (the cluster sets no event of ours)
+            await asyncio.sleep(0.01)
+        async with orders.cluster() as cluster:
+            (holding,) = (await find(cluster, orders.api.namespace)).sessions
+        assert (holding.alive, holding.state) == (True, "held")
+        await running.stop()
 
 
 async def test_lonely_session_object_is_watched(orders: Scene) -> None:
