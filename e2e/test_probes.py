@@ -14,6 +14,7 @@ TCP: Object = {"tcpSocket": {"port": 8080}}
 EXEC: Object = {
     "exec": {"command": ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080')"]}
 }
+PROBES = {"http": HTTP, "tcp": TCP, "exec": EXEC, "grpc": {"grpc": {"port": 8080}}}
 # Two that fail in a row end a container: an agent that asked a stopped process would soon be dead. But not one on a machine
 # that stands still for a few seconds; and its start is nobody's haste.
 FAST: Object = {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 2}
@@ -22,47 +23,49 @@ PERIOD = 5 if LONG else 1
 STOPPED = 300 if LONG else 15  # seconds: many more periods than a probe may fail
 
 
-@pytest.mark.timeout(STOPPED + 180)
-@pytest.mark.parametrize("probe", [HTTP, TCP, EXEC], ids=["http", "tcp", "exec"])
-def test_stopped_process_keeps_pod(scene: Scene, probe: Object) -> None:
-    fast = {**probe, **FAST, "periodSeconds": PERIOD}
-    app = scene.container(livenessProbe=fast, readinessProbe=fast, startupProbe={**fast, **PATIENT})
-    scene.deploy(manifests.deployment(app), manifests.service())
-    load = scene.load(rate=2)
-    local = scene.local()
-    with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-        (pod,) = scene.kubectl.pods()
-        local.send(signal.SIGSTOP)
-        load.run_for(STOPPED)
-        (same,) = scene.kubectl.pods()
-        assert same["metadata"]["uid"] == pod["metadata"]["uid"]
-        (status,) = same["status"]["containerStatuses"]
-        assert (status["ready"], status["restartCount"]) == (True, 0)
-        local.send(signal.SIGCONT)
-        load.wait_for("LOCAL", after=load.answers[-1].at)
-        intercept.stop()
+def workload(scene: Scene, name: str, probe: Object) -> Object:
+    """An app whose health is asked so."""
+    asked = {**probe, **FAST, "periodSeconds": PERIOD}
+    probes: Object = {"livenessProbe": asked, "readinessProbe": asked, "startupProbe": {**asked, **PATIENT}}
+    if name == "grpc":
+        probes["command"] = ["python3", "-m", "e2e.programs.streams", "server", "grpc", "8080", "0.0.0.0"]
+        probes["env"] = [{"name": "PYTHONPATH", "value": "/opt/site"}]
+    return manifests.deployment(scene.container(**probes), name=name)
 
 
-def test_grpc_probe_while_stopped(scene: Scene) -> None:
-    """An app whose health is asked over gRPC: the agent answers in its place."""
-    fast = {"grpc": {"port": 8080}, **FAST}
-    app = scene.container(
-        command=["python3", "-m", "e2e.programs.streams", "server", "grpc", "8080", "0.0.0.0"],
-        env=[{"name": "PYTHONPATH", "value": "/opt/site"}],
-        livenessProbe=fast, readinessProbe=fast, startupProbe={**fast, **PATIENT},
-    )  # fmt: skip
-    scene.deploy(manifests.deployment(app))
-    server = scene.server("grpc")
+@pytest.mark.timeout(STOPPED + 300)
+def test_stopped_process_keeps_pod(scene: Scene) -> None:
+    """However its health is asked, the agent answers in its place; and when it goes on, it serves."""
+    scene.deploy(*(workload(scene, name, probe) for name, probe in PROBES.items()))
+    scene.tools()
+    servers = {name: scene.server("grpc") if name == "grpc" else scene.local() for name in PROBES}
+
+    def pod(name: str) -> Object:
+        (found,) = scene.kubectl.pods(f"app={name}")
+        return found
+
     with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", f"{server.port}:8080")
-        server.send(signal.SIGSTOP)
+        held = [scene.intercept(f"deploy/{name}", "--port", f"{server.port}:8080") for name, server in servers.items()]
+        for intercept in held:
+            intercept.wait_for("ready")
+        before = {name: pod(name) for name in PROBES}
+        for server in servers.values():
+            server.send(signal.SIGSTOP)
         time.sleep(STOPPED)
-        (pod,) = scene.kubectl.pods()
-        (status,) = pod["status"]["containerStatuses"]
-        assert (status["ready"], status["restartCount"]) == (True, 0)
-        server.send(signal.SIGCONT)
-        intercept.stop()
+        for name, was in before.items():
+            same = pod(name)
+            assert same["metadata"]["uid"] == was["metadata"]["uid"]
+            (status,) = same["status"]["containerStatuses"]
+            assert (status["ready"], status["restartCount"]) == (True, 0), name
+        for server in servers.values():
+            server.send(signal.SIGCONT)
+        for name, was in before.items():
+            if name != "grpc":
+                scene.expect(f"http://{was['status']['podIP']}:8080/", "200 LOCAL")
+        for intercept in held:
+            intercept.send(signal.SIGINT)
+        for intercept in held:
+            assert intercept.wait(120) == 130, intercept.transcript()
 
 
 def test_not_started_process_keeps_pod(scene: Scene) -> None:
