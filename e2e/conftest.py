@@ -16,8 +16,9 @@ from e2e.cluster import Cluster, Unavailable
 from e2e.kubectl import Kubectl
 from e2e.scene import MEASURED, Scene
 from tests.inherited import forget_process
-from tests.reruns import tell_first_failures
+from tests.reruns import pytest_runtest_setup, pytest_timeout_set_timer, tell_first_failures
 
+__all__ = ["pytest_runtest_setup", "pytest_timeout_set_timer"]  # hooks
 HERE = Path(__file__).resolve().parent
 REPORT = pytest.StashKey[pytest.TestReport]()
 

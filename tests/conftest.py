@@ -4,7 +4,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.inherited import forget_environment, forget_process
-from tests.reruns import tell_first_failures
+from tests.reruns import pytest_runtest_setup, pytest_timeout_set_timer, tell_first_failures
+
+__all__ = ["pytest_runtest_setup", "pytest_timeout_set_timer"]  # hooks
 
 
 def pytest_configure() -> None:
