@@ -77,7 +77,9 @@ class Tunnels:
         async with asyncio.TaskGroup() as group:
             while True:
                 for pod in self._pods.by_name.values():
-                    if pod.session == self._session and pod.scheduled and pod.name not in keepers:
+                    wanted = pod.session == self._session and pod.scheduled and not pod.over
+                    # One that has ended kept another pod of that name: an ordered set gives names again.
+                    if wanted and (pod.name not in keepers or keepers[pod.name].done()):
                         keeper = group.create_task(self._keep(pod.name), name=f"tunnel to {pod.name}")
                         keepers[pod.name] = keeper
                 for name in [name for name in keepers if name not in self._pods.by_name]:
@@ -227,7 +229,8 @@ class Tunnels:
                 await asyncio.sleep(KNOCK_EVERY if starting else pause * random.uniform(0.5, 1.0))  # noqa: S311  no secret
                 pause = pause if starting else min(pause * 2, LONGEST_PAUSE)
         finally:
-            del self.by_pod[pod]
+            if self.by_pod.get(pod) is agent:  # else the next pod of that name is kept already
+                del self.by_pod[pod]
             self._pods.touch()
 
     @asynccontextmanager

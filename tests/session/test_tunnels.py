@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from interceptor.kube import Cluster, load_access
-from interceptor.session.pods import Pods
+from interceptor.session.pods import Pod, Pods
 from interceptor.session.tunnels import AgentTunnel, Tunnels
+from interceptor.swap import SESSION_ANNOTATION
 from interceptor.tunnel.client import Tunnel
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.wire.reasons import Reason
@@ -28,13 +29,23 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 
 
 @pytest_asyncio.fixture
-async def tunnels(kubeconfig: Path) -> AsyncIterator[Tunnels]:
-    """None is kept: the tests put theirs in."""
-    workload = {"spec": {"selector": {"matchLabels": {"app": "orders"}}}}
+async def cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
     async with Cluster(load_access(str(kubeconfig))) as cluster:
-        pods = Pods(cluster, WorkloadRef(DEPLOYMENT, "default", "orders"), workload, "app")
-        context = ssl.create_default_context()
-        yield Tunnels(cluster, "default", SESSION, context, 47811, pods, local_side({}), Recorder())
+        yield cluster
+
+
+@pytest.fixture
+def pods(cluster: Cluster) -> Pods:
+    """Not watched: the tests put theirs in."""
+    workload = {"spec": {"selector": {"matchLabels": {"app": "orders"}}}}
+    return Pods(cluster, WorkloadRef(DEPLOYMENT, "default", "orders"), workload, "app")
+
+
+@pytest_asyncio.fixture
+async def tunnels(cluster: Cluster, pods: Pods) -> Tunnels:
+    """None is kept: the tests put theirs in."""
+    context = ssl.create_default_context()
+    return Tunnels(cluster, "default", SESSION, context, 47811, pods, local_side({}), Recorder())
 
 
 def put(tunnels: Tunnels, pod: str, tunnel: Tunnel | None) -> AgentTunnel:
@@ -91,3 +102,40 @@ async def test_goodbye_is_no_loss(agent: Agent, tunnels: Tunnels) -> None:
         put(tunnels, "one", tunnel)
         tunnels.goodbye()
         assert (await tunnel.ended).reason is Reason.GOODBYE
+
+
+def put_pod(pods: Pods, uid: str, phase: str) -> None:
+    """An agent's pod `orders-0`, as the watch would."""
+    raw = {
+        "metadata": {"name": "orders-0", "uid": uid, "annotations": {SESSION_ANNOTATION: SESSION}},
+        "spec": {"nodeName": "node"},
+        "status": {"phase": phase, "containerStatuses": [{"name": "app", "state": {"running": {}}}]},
+    }
+    pods.by_name["orders-0"] = Pod.of(raw, "app")
+    pods.touch()
+
+
+async def test_name_comes_again(tunnels: Tunnels, pods: Pods) -> None:
+    """An ordered set gives the name of an evicted pod to the next one, and the watch may tell both at once."""
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        serving = group.create_task(tunnels.serve())
+        await asyncio.sleep(0)
+        put_pod(pods, "1", "Running")
+        await pods.until(lambda: "orders-0" in tunnels.by_pod)
+        put_pod(pods, "1", "Failed")
+        await pods.until(lambda: "orders-0" not in tunnels.by_pod)
+        put_pod(pods, "2", "Running")
+        await pods.until(lambda: "orders-0" in tunnels.by_pod)
+        serving.cancel()
+
+
+async def test_next_of_a_name_stays(tunnels: Tunnels, pods: Pods) -> None:
+    """Though the end of the former one is seen after it."""
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        serving = group.create_task(tunnels.serve())
+        await asyncio.sleep(0)
+        put_pod(pods, "1", "Running")
+        await pods.until(lambda: "orders-0" in tunnels.by_pod)
+        following = put(tunnels, "orders-0", None)
+        serving.cancel()
+    assert tunnels.by_pod == {"orders-0": following}
