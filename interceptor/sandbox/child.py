@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from interceptor.sandbox import doors, mounts
+from interceptor.sandbox import doors, folder, mounts
 from interceptor.sandbox.kernel import system
 from interceptor.sandbox.spec import Spec, loads
 
@@ -48,7 +48,7 @@ def main() -> NoReturn:
     """Run with the numbers of two descriptors as arguments: `control`, over which the spec comes, and `pool`."""
     control_fd, pool_fd = map(int, sys.argv[1:3])
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _OURS}
-    folder = os.getcwd()
+    began_in = folder.where()
     control, pool = socket.socket(fileno=control_fd), socket.socket(fileno=pool_fd)
     for sock in (control, pool):
         sock.set_inheritable(False)
@@ -60,8 +60,11 @@ def main() -> NoReturn:
     try:
         _set_up(spec, control)
     except _Failed as failed:
-        _say(control, {"failed": failed.step, "errno": failed.error.errno, "path": failed.error.filename})
+        with contextlib.suppress(BrokenPipeError):
+            _say(control, {"failed": failed.step, "errno": failed.error.errno, "path": failed.error.filename})
         sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)  # the client is gone: there is nobody to make it for
     child = os.fork()
     if child:
         control.close()
@@ -69,7 +72,7 @@ def main() -> NoReturn:
         _, status = os.waitpid(child, 0)
         sys.exit(_exit_status(status))
     system.die_with_parent(signal.SIGKILL)
-    _Init(spec, control, pool, before, folder).run()
+    _Init(spec, control, pool, before, began_in).run()
 
 
 def _set_up(spec: Spec, control: socket.socket) -> None:
@@ -110,10 +113,10 @@ class _Init:
     """Process 1 of the sandbox."""
 
     def __init__(
-        self, spec: Spec, control: socket.socket, pool: socket.socket, before: dict[Any, Any], folder: str
+        self, spec: Spec, control: socket.socket, pool: socket.socket, before: dict[Any, Any], began_in: str
     ) -> None:
         self._spec, self._control, self._pool = spec, control, pool
-        self._before, self._folder = before, folder
+        self._before, self._folder = before, began_in
         self._command = 0
 
     def run(self) -> NoReturn:
@@ -128,11 +131,14 @@ class _Init:
         poll = select.poll()
         for sock in (self._control, self._pool, woken):
             poll.register(sock, select.POLLIN)
-        _say(self._control, {"ready": True})
+        try:
+            _say(self._control, {"ready": True})
+        except BrokenPipeError:
+            self._end_alone()
         while True:
             for fd, _ in poll.poll():
                 if fd == self._control.fileno():
-                    self._obey(self._control.recv(4096))
+                    self._obey(_heard(self._control, 4096))
                 elif fd == self._pool.fileno():
                     self._serve_pool(poll)
                 else:
@@ -149,12 +155,13 @@ class _Init:
             os.kill(self._command, message["signal"])
 
     def _serve_pool(self, poll: select.poll) -> None:
-        wish = self._pool.recv(1)
+        wish = _heard(self._pool, 1)
         if not wish:
             poll.unregister(self._pool)
             return
         made = [socket.socket(*KINDS[wish]) for _ in range(POOL_SIZE)]
-        socket.send_fds(self._pool, [wish], [sock.fileno() for sock in made])
+        with contextlib.suppress(BrokenPipeError):  # the client is gone, as `control` is about to say
+            socket.send_fds(self._pool, [wish], [sock.fileno() for sock in made])
         for sock in made:
             sock.close()
 
@@ -192,11 +199,20 @@ class _Init:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         try:
-            os.chdir(self._folder)  # by its path: a mount may lie over it now
+            folder.go_to(self._folder)
             os.execve(self._spec.executable, list(self._spec.argv), _bytes(self._spec.environ))  # noqa: S606
         except OSError as error:
-            _say(self._control, {"failed": "exec", "errno": error.errno, "path": error.filename})
+            with contextlib.suppress(BrokenPipeError):  # the client is gone
+                _say(self._control, {"failed": "exec", "errno": error.errno, "path": error.filename})
             os._exit(126)
+
+
+def _heard(sock: socket.socket, size: int) -> bytes:
+    """What the client says; nothing when it is gone, however it went."""
+    try:
+        return sock.recv(size)
+    except ConnectionResetError:  # it left what we said unread
+        return b""
 
 
 def _bytes(environ: dict[str, str]) -> dict[bytes, bytes]:

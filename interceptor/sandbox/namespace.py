@@ -8,7 +8,6 @@ user namespace. What it makes inside comes here as descriptors. Half of what tha
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import os
 import platform
@@ -23,7 +22,7 @@ from typing import Any
 
 from interceptor.errors import InterceptorError
 from interceptor.sandbox.pool import Pool
-from interceptor.sandbox.process import CommandError, see_through
+from interceptor.sandbox.process import CommandError, not_executed, see_through
 from interceptor.sandbox.spec import Spec, dumps
 
 START_TIME = 30.0  # seconds; a hundred times what it takes where nothing else runs
@@ -86,7 +85,10 @@ class Namespace:
 
     async def run(self) -> int:
         """Run COMMAND to its end and return its exit status. Raises CommandError when it can't be started."""
-        self._send({"start": True})
+        try:
+            self._send({"start": True})
+        except ProcessLookupError:
+            raise SandboxFailed("start", "its first process ended") from None
         foreground = _foreground()
         try:
             status = await see_through(self)
@@ -94,9 +96,11 @@ class Namespace:
             _take_terminal_back(foreground)
         told = self._told()
         if told is not None and told.get("failed") == "exec":
-            hint = "does it begin with a #! line?" if told["errno"] == errno.ENOEXEC else "try it alone"
-            text = f"{self._spec.argv[0]}: {os.strerror(told['errno'])}"
-            raise CommandError(text, hint=hint, exit_status=126)
+            code, path = told["errno"], told["path"]
+            if path is not None and path != self._spec.executable:  # it can't be gone to
+                text = f"COMMAND can't start in {path}: {os.strerror(code)}"
+                raise CommandError(text, hint="start it from another folder", exit_status=126)
+            raise not_executed(self._spec.argv, code)
         return status
 
     # --- as `process.see_through` wants it -----------------------------------------------------------------------
@@ -120,7 +124,7 @@ class Namespace:
     def _send(self, message: dict[str, object]) -> None:
         try:
             self._control.send(json.dumps(message).encode())
-        except BrokenPipeError as error:
+        except ConnectionError as error:
             raise ProcessLookupError from error
 
     def _told(self) -> dict[str, Any] | None:

@@ -70,9 +70,19 @@ async def run_command(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             *argv, executable=find_command(argv), env=dict(environ), preexec_fn=_bind_life_to_parent()
         )
     except OSError as error:
-        hint = "does it begin with a #! line?" if error.errno == errno.ENOEXEC else f"try it alone: {argv[0]}"
-        raise CommandError(f"{argv[0]}: {error.strerror}", hint=hint, exit_status=126) from error
+        raise not_executed(argv, error.errno or errno.EIO) from error
     return await see_through(process)
+
+
+def not_executed(argv: Sequence[str], code: int) -> CommandError:
+    """What to say of a program that was found and that the kernel would not start."""
+    hints = {
+        errno.ENOEXEC: "does it begin with a #! line?",
+        errno.ENOENT: "its #! line or its loader names a program that is not here",
+        errno.E2BIG: "its arguments and variables are too long; --env-exclude GLOB leaves variables out",
+    }
+    text = f"{argv[0]}: {os.strerror(code)}"
+    return CommandError(text, hint=hints.get(code, f"try it alone: {argv[0]}"), exit_status=126)
 
 
 async def see_through(process: Running) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.sandbox.world import NOBODY, run, start
+from tests.sandbox.world import NOBODY, program, run, start, start_program
 
 pytestmark = pytest.mark.slow  # an agent and a sandbox each
 
@@ -29,9 +29,7 @@ def test_status_is_shells(script: str, status: int) -> None:
 
 
 def test_missing_interpreter_is_told(tmp_path: Path) -> None:
-    tmp_path.parent.parent.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.chmod(0o755)
+    open_to_all(tmp_path)
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
@@ -55,6 +53,34 @@ def test_limits_pass() -> None:
     ran = run("sh", "-c", "ulimit -n; umask")
     here = subprocess.run(["sh", "-c", "ulimit -n; umask"], capture_output=True, text=True, check=True)
     assert ran.stdout == here.stdout, ran.stderr
+
+
+def open_to_all(folder: Path) -> None:
+    for one, mode in ((folder.parent.parent, 0o755), (folder.parent, 0o755), (folder, 0o777)):
+        one.chmod(mode)
+
+
+@pytest.mark.parametrize("spoil", ["rmdir ../in", "chmod 0 .."])
+def test_lost_folder_stays(spoil: str, tmp_path: Path) -> None:
+    """One that was deleted, or that lies where its user may not go, is COMMAND's like any shell's program's."""
+    open_to_all(tmp_path)
+    prepare = f'cd {tmp_path} && mkdir -p at/in && cd at/in && {spoil} && exec "$@"'
+    command = program("sh", "-c", "readlink /proc/self/cwd; echo up")
+    with start_program(["sh", "-c", prepare, "sh", *command]) as process:
+        out, err = process.communicate(timeout=50)
+    (tmp_path / "at").chmod(0o755)
+    assert out.splitlines() in ([f"{tmp_path}/at/in", "up"], [f"{tmp_path}/at/in (deleted)", "up"]), err
+
+
+def test_lost_folder_is_no_other(tmp_path: Path) -> None:
+    """Where the sandbox has a root of its own, nobody gets to a deleted folder: better no COMMAND than one elsewhere."""
+    open_to_all(tmp_path)
+    prepare = f'cd {tmp_path} && mkdir at && cd at && rmdir ../at && exec "$@"'
+    command = program("pwd", mounts=[["tmpfs", "/no-such-folder", "", False]])
+    with start_program(["sh", "-c", prepare, "sh", *command]) as process:
+        out, err = process.communicate(timeout=50)
+    assert not out
+    assert "COMMAND can't start in the working directory, which was deleted" in err
 
 
 def test_missing_folder_is_made() -> None:

@@ -62,6 +62,20 @@ def test_missing_program_is_told(name: str, mode: int | None, status: int, said:
     assert caught.value.exit_status == status
 
 
+def test_start_failures_have_a_next_step(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    for argv, environ, said in (
+        ([str(script)], HERE, "its #! line"),
+        (["true"], HERE | {"LONG": "x" * 1_000_000}, "--env-exclude"),
+    ):
+        with pytest.raises(CommandError) as caught:
+            asyncio.run(run_command(argv, environ))
+        assert caught.value.exit_status == 126
+        assert said in (caught.value.hint or "")
+
+
 def test_found_program_is_named() -> None:
     assert Path(find_command(["sh"])).is_file()
 
