@@ -41,7 +41,10 @@ class Machine:
         done: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
 
         def dialled(sock: socket.socket | None, error: OSError | None) -> None:
-            if sock is not None:
+            if done.cancelled():  # in this very turn
+                if sock is not None:
+                    sock.close()
+            elif sock is not None:
                 done.set_result(sock)
             else:
                 assert error is not None

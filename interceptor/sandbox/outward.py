@@ -20,6 +20,7 @@ from interceptor.sandbox import doors
 from interceptor.sandbox.kernel import nfqueue, rules
 from interceptor.sandbox.kernel.nfqueue import Pair
 from interceptor.sandbox.machine import Machine
+from interceptor.sandbox.ports import NO_MEANS, PAUSE
 from interceptor.sandbox.proxy import Outgoing
 from interceptor.tunnel.client import Done
 from interceptor.tunnel.errors import StreamRefused
@@ -71,6 +72,7 @@ class Outward:
         self._loop = asyncio.get_running_loop()
         self._under_way: dict[Pair, Opening | asyncio.Task[None]] = {}
         self._dialled: dict[Pair, _Dialled] = {}
+        self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
 
     async def serve(self) -> None:
         """Serve until cancelled. What is connected by then is the tunnel's."""
@@ -84,6 +86,9 @@ class Outward:
         finally:
             for sock in (self._queue, *self._listeners):
                 loop.remove_reader(sock)
+            for pause in self._paused.values():
+                pause.cancel()
+            self._paused.clear()
             for opening in self._under_way.values():
                 opening.cancel()
             self._under_way.clear()
@@ -150,7 +155,17 @@ class Outward:
                 sock, peer = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
+            except OSError as error:
+                if error.errno not in NO_MEANS:
+                    raise
+                self._loop.remove_reader(listener)
+                self._paused[listener] = self._loop.call_later(PAUSE, self._accept_again, listener)
+                return
             self._attach(sock, peer)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        del self._paused[listener]
+        self._loop.add_reader(listener, self._accept, listener)
 
     def _attach(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         dialled = self._dialled.pop(Pair(peer[:2], sock.getsockname()[:2]), None)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections import deque
 
@@ -34,6 +35,8 @@ class Pool:
             while not stock:
                 self._collect()
         except OSError as error:
+            if error.errno == errno.EMFILE:
+                raise
             raise OSError(errno.ECONNREFUSED, "the local process has ended") from error
         return stock.popleft()
 
@@ -52,4 +55,6 @@ class Pool:
         if not said:
             raise BrokenPipeError
         self._wished[said] -= 1
+        if not descriptors:  # the kernel drops those for which we have no room
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self._stock[said].extend(socket.socket(fileno=number) for number in descriptors)

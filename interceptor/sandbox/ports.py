@@ -22,7 +22,8 @@ from interceptor.tunnel.splice import Splice
 
 LOOK_EVERY = 0.1
 DIAL_TIME = 5.0
-_PAUSE = 0.1  # nothing tells when a descriptor is free again; who knocks waits in the kernel's queue
+PAUSE = 0.1  # nothing tells when a descriptor is free again; who knocks waits in the kernel's queue
+NO_MEANS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # to accept a connection
 _BACKLOG = 512
 _HERE = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
@@ -87,10 +88,10 @@ class Ports:
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            if error.errno not in NO_MEANS:
                 raise
             self._loop.remove_reader(listener)
-            self._loop.call_later(_PAUSE, self._accept_again, listener, port)
+            self._loop.call_later(PAUSE, self._accept_again, listener, port)
             return
         caller.setblocking(False)
         caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -8,7 +8,6 @@ keep COMMAND from its connections.
 """
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -16,6 +15,7 @@ from typing import NamedTuple, Protocol
 from interceptor.sandbox import http_connect, socks5
 from interceptor.sandbox.environment import ProxyAddress
 from interceptor.sandbox.handshake import Handshake, HungUp
+from interceptor.sandbox.ports import NO_MEANS, PAUSE
 from interceptor.tunnel.errors import StreamRefused
 from interceptor.wire.reasons import Reason
 
@@ -23,7 +23,6 @@ ASK_SECONDS = 10.0
 DIAL_SECONDS = 30.0
 MAX_HANDSHAKES = 512
 _BACKLOG = 1024
-_NO_MEANS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Outgoing(Protocol):
@@ -111,10 +110,9 @@ class Proxy:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                if error.errno not in _NO_MEANS:
+                if error.errno not in NO_MEANS:
                     raise
-                # Nothing tells when a descriptor is free again; the client waits in the kernel's queue.
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(PAUSE)
             else:
                 client.setblocking(False)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

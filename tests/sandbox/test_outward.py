@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from interceptor.wire.reasons import Reason
-from tests.sandbox.world import ADDRESSES, OWN_PORT, TELLING, report, run
+from tests.sandbox.world import ADDRESSES, OWN_PORT, TELLING, program, report, run, start_program
 
 pytestmark = pytest.mark.slow  # an agent and a sandbox each
 
@@ -116,6 +116,38 @@ async def all():
 asyncio.run(all()); print("0")
 """
     assert report(script, str(echo)) == 0
+
+
+def test_few_descriptors_are_enough(echo: int) -> None:
+    """More connections than this program may have files: some wait or fail, none of it is told as a fault of ours."""
+    script = """
+import socket, sys, time
+held = []
+for _ in range(70):
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.connect_ex(("127.0.0.1", int(sys.argv[1])))
+    held.append(sock)
+time.sleep(1)
+for sock in held:
+    sock.close()
+deadline = time.monotonic() + 40
+while time.monotonic() < deadline:
+    try:
+        with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5) as sock:
+            sock.sendall(b"hello")
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(100) == b"hello"
+            print("through")
+            break
+    except OSError:
+        time.sleep(0.2)
+"""
+    command = program("/usr/bin/env", "python3", "-c", script, str(echo))
+    with start_program(["sh", "-c", 'ulimit -n 90; exec "$@"', "sh", *command]) as process:
+        out, err = process.communicate(timeout=100)
+    assert out == "through\n", err
+    assert "Traceback" not in err
 
 
 def test_name_of_no_service_listens() -> None:

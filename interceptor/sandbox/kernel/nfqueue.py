@@ -5,7 +5,6 @@ Source: linux/netfilter/nfnetlink_queue.h.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
@@ -80,7 +79,8 @@ def _pair(packet: bytes) -> Pair:
         source, target = socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
         ports = (packet[0] & 15) * 4
     else:
-        source, target = (str(ipaddress.IPv6Address(packet[at : at + 16])) for at in (8, 24))
+        # As the listener's sockets spell them: `ipaddress` writes ::1.2.3.4 differently.
+        source, target = (socket.inet_ntop(socket.AF_INET6, packet[at : at + 16]) for at in (8, 24))
         ports = 40  # a first packet of ours has no extension headers
     from_port, to_port = struct.unpack_from("!HH", packet, ports)
     return Pair((source, from_port), (target, to_port))
