@@ -186,6 +186,11 @@ class Reader:
             yield Root(errno, bool(writable), None if errno else self.attributes())
 
 
+def is_name(name: bytes) -> bool:
+    """Whether it is the name of something in a folder: a peer that tells another could lead out of that."""
+    return name not in (b"", b".", b"..") and b"/" not in name and b"\0" not in name
+
+
 def place(root: int, path: bytes) -> bytes:
     """The reverse of `Reader.place`."""
     return _PLACE.pack(root, len(path)) + path

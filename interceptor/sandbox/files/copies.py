@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -18,7 +19,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from interceptor.sandbox.files.remote import RemoteFiles
-from interceptor.wire.files import MOST_READ, Attributes, Step
+from interceptor.wire.files import MOST_READ, Attributes, Step, is_name
 
 SMALL = 8 * 1024 * 1024  # bytes that are copied without being asked for
 MOST_FILES = 2000
@@ -42,9 +43,18 @@ class Copies:
 
     async def __aenter__(self) -> Copies:
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_parent()))
-        self._remover = await asyncio.create_subprocess_exec(
-            *_REMOVER, str(self.folder), stdin=PIPE, stdout=DEVNULL, env={"PATH": os.defpath}, start_new_session=True
-        )
+        try:
+            self._remover = await asyncio.create_subprocess_exec(
+                *_REMOVER,
+                str(self.folder),
+                stdin=PIPE,
+                stdout=DEVNULL,
+                env={"PATH": os.defpath},
+                start_new_session=True,
+            )
+        except BaseException:
+            self.folder.rmdir()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,7 +68,7 @@ class Copies:
     async def copy(self, remote: RemoteFiles, root: int, path: str, attributes: Attributes, *, whole: bool) -> None:
         """Copy a volume. Raises TooLarge unless the `whole` is wanted, OSError when it can't be read."""
         place = self.place(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        self._clear(place)
         if not stat.S_ISDIR(attributes.mode):
             if attributes.size > SMALL and not whole:
                 raise TooLarge
@@ -66,8 +76,21 @@ class Copies:
             return
         if not whole:
             await _measure(remote, root)
-        place.mkdir(exist_ok=True)
+        place.mkdir()
         await _copy_folder(remote, root, b"", place)
+
+    def _clear(self, place: Path) -> None:
+        """Make room: a volume that this one is mounted in was copied with what is here in the pod."""
+        folder = self.folder
+        for name in place.parent.relative_to(folder).parts:
+            folder /= name
+            if folder.is_symlink():  # out of the copy, to this machine's own
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            folder.mkdir(exist_ok=True)
+        if place.is_symlink() or place.is_file():
+            place.unlink()
+        elif place.exists():
+            _remove(place)
 
     async def follow(self, remote: RemoteFiles, root: int, path: str) -> None:
         """Bring what the kubelet changes, until cancelled; for volumes it doesn't write, return at once."""
@@ -83,13 +106,12 @@ class Copies:
 async def _renew(remote: RemoteFiles, root: int, place: Path) -> None:
     current = place / os.fsdecode(_CURRENT)
     there = (await remote.walk(root, _CURRENT))[0]
-    if there.errno or not there.target or os.fsencode(os.readlink(current)) == there.target:
+    before = os.fsencode(os.readlink(current))
+    if there.errno or before == there.target or not (is_name(there.target) and is_name(before)):
         return
-    fresh = place / os.fsdecode(there.target)
+    fresh, old = place / os.fsdecode(there.target), place / os.fsdecode(before)
     if not fresh.exists():
-        fresh.mkdir(mode=0o700)
-        await _copy_folder(remote, root, there.target, fresh)
-    old = place / os.readlink(current)
+        await _copy_anew(remote, root, there.target, fresh)
     _link(there.target, current)
     names = {_CURRENT, there.target}
     async for step in _list(remote, root, b""):
@@ -99,6 +121,18 @@ async def _renew(remote: RemoteFiles, root: int, place: Path) -> None:
     _unlink_others(place, names)
     if old != fresh:
         _remove(old)
+
+
+async def _copy_anew(remote: RemoteFiles, root: int, path: bytes, place: Path) -> None:
+    """Whole or not at all: what is there counts as copied."""
+    coming = place.with_name(f"{place.name}.new")
+    coming.mkdir(mode=0o700)
+    try:
+        await _copy_folder(remote, root, path, coming)
+        coming.rename(place)
+    except BaseException:
+        _remove(coming)
+        raise
 
 
 def _unlink_others(place: Path, names: set[bytes]) -> None:
@@ -153,7 +187,7 @@ async def _copy_folder(remote: RemoteFiles, root: int, path: bytes, place: Path)
             if stat.S_ISLNK(mode):
                 os.symlink(os.fsdecode(step.target), target)
             elif stat.S_ISDIR(mode):
-                target.mkdir(exist_ok=True)
+                target.mkdir()
                 await _copy_folder(remote, root, there, target)
                 target.chmod(stat.S_IMODE(mode) | 0o700)  # ours to change later
             elif stat.S_ISREG(mode):

@@ -230,9 +230,12 @@ class RemoteFolder:
         """The next entries; none at the end. A stream lost in the middle is an error: another's order is another."""
         assert self._link is not None
         try:
-            return list(Reader(await self._link.ask(Ask.LIST, self._handle)).steps())
+            steps = list(Reader(await self._link.ask(Ask.LIST, self._handle)).steps())
         except Lost:
             raise OSError(errno.EIO, "the tunnel was lost") from None
+        if not all(wire.is_name(step.path) for step in steps):  # the pod is somebody else's, and may say anything
+            raise OSError(errno.EIO, "the pod told a name that no file has")
+        return steps
 
     async def close(self) -> None:
         """Give it back."""
