@@ -106,7 +106,13 @@ class FuseServer:
     def _start_request(self, op: Op, unique: int, number: int, body: Body) -> None:
         task = self._start(self._serve(op, unique, number, body), f"{op.name} {number}")
         self._tasks[unique] = task
-        task.add_done_callback(lambda _: self._tasks.pop(unique, None))
+        task.add_done_callback(lambda task: self._ended(unique, task))
+
+    def _ended(self, unique: int, task: asyncio.Task[None]) -> None:
+        """Answer what was given up here: a task that is cancelled before its first step can't, and who asked waits."""
+        self._tasks.pop(unique, None)
+        if task.cancelled():
+            self._write([abi.failure(unique, errno.EINTR)])
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
@@ -123,9 +129,6 @@ class FuseServer:
             if number == errno.ESTALE:
                 self._view.nodes.changed()
             self._write([abi.failure(unique, number)])
-        except asyncio.CancelledError:
-            self._write([abi.failure(unique, errno.EINTR)])
-            raise
         else:
             self._write(abi.answer(unique, *parts))
 
