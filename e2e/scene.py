@@ -64,6 +64,12 @@ class Scene:
         """The common setup: Deployment `echo` and Service `echo:80`."""
         self.deploy(manifests.deployment(self.container(**other), replicas=replicas), manifests.service())
 
+    def echo_under_load(self, replicas: int = 1, rate: float = 20, **other: Any) -> Load:
+        """The common setup and its callers, whose pod starts beside the app's: they begin once the Service answers."""
+        self.kubectl.apply(manifests.load(self.image, "http://echo", rate))
+        self.echo(replicas=replicas, **other)
+        return self.load(rate=rate)
+
     def load(self, url: str = "http://echo", rate: float = 20, name: str = "load") -> Load:
         return self.stack.enter_context(Load(self.kubectl, self.image, url, rate, name))
 

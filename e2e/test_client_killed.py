@@ -24,8 +24,7 @@ def healed(scene: Scene, load: Load, at: float) -> None:
 
 
 def begin(scene: Scene, replicas: int = 1, kubeconfig: str | None = None) -> tuple[Load, dict[str, str]]:
-    scene.echo(replicas=replicas)
-    load = scene.load()
+    load = scene.echo_under_load(replicas=replicas)
     load.wait_for("CLUSTER")
     return load, scene.environment(**({"KUBECONFIG": kubeconfig} if kubeconfig else {}))
 

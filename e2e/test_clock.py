@@ -30,8 +30,7 @@ def test_wrong_clock_works(scene: Scene, offset: int) -> None:
     assert abs(float(wrong) - time.time() - offset) < 60
     if offset < 0 and certificate_age(scene) < HOUR:
         pytest.skip("this cluster's certificate is younger than an hour: then no TLS client may believe it")
-    scene.echo()
-    load = scene.load()
+    load = scene.echo_under_load()
     load.wait_for("CLUSTER")
     local = scene.local()
     with scene.unchanged():

@@ -15,7 +15,7 @@ from interceptor.session.events import Event
 from interceptor.session.intercept import intercept
 from interceptor.session.options import Access, InterceptOptions
 
-CYCLES = 100 if LONG else 10
+CYCLES = 100 if LONG else 9
 PART = max(3, CYCLES // 4)  # after so many cycles everything that is loaded or kept once is there
 MEMORY = 6_000  # kilobytes by which the last may differ: what an allocator keeps apart, no leak of a session's size
 

@@ -4,8 +4,6 @@ import json
 import socket
 import time
 
-import pytest
-
 from e2e import manifests
 from e2e.kubectl import Object
 from e2e.scene import Scene
@@ -23,20 +21,16 @@ def refused(scene: Scene, *arguments: str, env: dict[str, str] | None = None, st
     return errors[0]
 
 
-def test_workload_not_there(scene: Scene) -> None:
+def test_misspelt_or_expired(scene: Scene) -> None:
     scene.echo()
     with scene.unchanged():
         assert "did you mean echo?" in refused(scene, "deploy/ehco")
         refused(scene, "svc/nothing-like-it")
-
-
-def test_port_not_in_pod(scene: Scene) -> None:
-    scene.echo()
-    with scene.unchanged():
         told = refused(scene, "deploy/echo", "--port", "9999")
         assert "9999" in told
         assert "8080" in told
         assert "grpc" in refused(scene, "deploy/echo", "--port", "grpc")
+        refused(scene, "deploy/echo", env=changed(scene, "expired", "user", token="no-longer-good"))
 
 
 def test_several_containers(scene: Scene) -> None:
@@ -74,12 +68,6 @@ def changed(scene: Scene, name: str, part: str, **fields: object) -> dict[str, s
     return scene.environment(KUBECONFIG=str(path))
 
 
-def test_expired_credentials(scene: Scene) -> None:
-    scene.echo()
-    with scene.unchanged():
-        refused(scene, "deploy/echo", env=changed(scene, "expired", "user", token="no-longer-good"))
-
-
 def test_unreachable_server(scene: Scene) -> None:
     with socket.socket() as held:  # bound, but it does not listen
         held.bind(("127.0.0.1", 0))
@@ -99,8 +87,7 @@ def test_silent_server(scene: Scene) -> None:
 
 
 def test_already_intercepted(scene: Scene) -> None:
-    scene.echo()
-    load = scene.load()
+    load = scene.echo_under_load()
     local = scene.local()
     with scene.unchanged():
         first = scene.started("deploy/echo", "--port", f"{local.port}:8080", env=scene.environment(USER="ana"))
@@ -116,16 +103,19 @@ def test_already_intercepted(scene: Scene) -> None:
     assert report.between(held, stopped).words() == {"LOCAL"}
 
 
-def test_paused_rollout(scene: Scene) -> None:
+def test_no_rollout_to_be_had(scene: Scene) -> None:
+    """Paused, scaled to none, or given up by its deadline: not ours to finish."""
     scene.echo()
     scene.kubectl("rollout", "pause", "deployment/echo")
     with scene.unchanged():
         assert "kubectl rollout resume" in refused(scene, "deploy/echo")
-
-
-def test_stuck_rollout(scene: Scene) -> None:
-    """A rollout that its deadline has given up is not ours to finish."""
-    scene.echo()
+    scene.kubectl("rollout", "resume", "deployment/echo")
+    scene.kubectl("scale", "deployment/echo", "--replicas=0")
+    scene.without_endpoints("echo")
+    with scene.unchanged():
+        assert "kubectl scale" in refused(scene, "deploy/echo")
+    scene.kubectl("scale", "deployment/echo", "--replicas=1")
+    scene.kubectl.rolled_out("deployment/echo")
     late = {
         "progressDeadlineSeconds": 2,
         "template": {"spec": {"containers": [{"name": "app", "image": "interceptor/never-built:1"}]}},
@@ -136,19 +126,9 @@ def test_stuck_rollout(scene: Scene) -> None:
         assert "kubectl rollout" in refused(scene, "deploy/echo")
 
 
-def test_scaled_to_zero(scene: Scene) -> None:
-    scene.echo()
-    scene.kubectl("scale", "deployment/echo", "--replicas=0")
-    scene.without_endpoints("echo")
-    with scene.unchanged():
-        assert "kubectl scale" in refused(scene, "deploy/echo")
-
-
-@pytest.mark.timeout(240)
 def test_image_not_pulled_is_undone(scene: Scene) -> None:
     """The pod's own words are passed on, the swap is undone, and callers never noticed."""
-    scene.echo()
-    load = scene.load(rate=20)
+    load = scene.echo_under_load(rate=20)
     load.wait_for("CLUSTER")
     with scene.unchanged():
         run = scene.run("intercept", "-n", scene.namespace, "deploy/echo", "--agent-image", "interceptor/never-built:1")

@@ -12,8 +12,7 @@ from e2e.scene import Scene
 
 
 def test_plain_rollout_loses_nothing(scene: Scene) -> None:
-    scene.echo(replicas=2)
-    load = scene.load(rate=50)
+    load = scene.echo_under_load(replicas=2, rate=50)
     load.wait_for("CLUSTER")
     scene.kubectl("rollout", "restart", "deployment/echo")
     scene.kubectl.rolled_out("deployment/echo")

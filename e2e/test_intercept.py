@@ -20,8 +20,7 @@ LOCKED_DOWN: Object = {
 
 
 def test_local_then_cluster_again(scene: Scene) -> None:
-    scene.echo()
-    load = scene.load()
+    load = scene.echo_under_load()
     load.wait_for("CLUSTER")
     with scene.unchanged():
         local = scene.local()
@@ -101,12 +100,12 @@ def test_restricted_namespace(scene: Scene) -> None:
         intercept.stop()
 
 
-@pytest.mark.parametrize("target", ["svc/echo", "echo", "deployment/echo"])
-def test_dry_run_changes_nothing(scene: Scene, target: str) -> None:
+def test_dry_run_changes_nothing(scene: Scene) -> None:
     scene.echo()
     with scene.unchanged():
-        dry = scene.intercept(target, "--port", "8080", "--dry-run")
-        assert dry.wait(120) == 0, dry.transcript()
-        told = dry.text("stdout")
-        for word in ("interceptor~1swap", "Lease", "Secret", "Role"):
-            assert word in told, told
+        for target in ("svc/echo", "echo", "deployment/echo"):
+            dry = scene.intercept(target, "--port", "8080", "--dry-run")
+            assert dry.wait(120) == 0, dry.transcript()
+            told = dry.text("stdout")
+            for word in ("interceptor~1swap", "Lease", "Secret", "Role"):
+                assert word in told, told

@@ -42,8 +42,7 @@ def test_nobody_listens_then_somebody(scene: Scene) -> None:
 
 def test_restart_of_process_is_bridged(scene: Scene) -> None:
     """While the local process is away (a reload), callers wait for it; none fails."""
-    scene.echo()
-    load = scene.load(rate=20)
+    load = scene.echo_under_load(rate=20)
     first = scene.local("FIRST")
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{first.port}:8080")

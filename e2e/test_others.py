@@ -83,8 +83,7 @@ def next_image(scene: Scene) -> str:
 def test_image_bumped(scene: Scene, agent: str) -> None:
     """Theirs wins, ours is undone; callers notice only who answers."""
     image = next_image(scene)
-    scene.echo()
-    load = scene.load(rate=20)
+    load = scene.echo_under_load(rate=20)
     load.wait_for("CLUSTER")
     before = scene.fingerprint()
     intercept = hold(scene, *([] if agent == "own" else ["--agent-image", scene.cluster.python_image]))
@@ -199,28 +198,29 @@ def test_changes_beside_ours_are_followed(scene: Scene) -> None:
     expect(scene, before, change, stopped)
 
 
-@pytest.mark.parametrize("what", ["workload", "lease", "session object", "namespace"])
-def test_deleted_by_somebody(scene: Scene, what: str) -> None:
+def test_deleted_by_somebody(scene: Scene) -> None:
     """Told what is gone; what is left is as it was."""
     scene.echo()
     before = scene.fingerprint()
-    intercept = hold(scene)
-    session = next(event["session"] for event in intercept.events if event.name == "planned")
-    name, said = {
-        "workload": ("deployment/echo", "deploy/echo was deleted by somebody"),
-        "lease": ("lease/interceptor-deployment-echo", "the lease interceptor-deployment-echo was deleted"),
-        "session object": (f"job/interceptor-{session}", f"the session object interceptor-{session} was deleted"),
-        "namespace": (f"namespace/{scene.namespace}", f"the namespace {scene.namespace} is being deleted"),
-    }[what]
-    deleted = time.time()
-    scene.kubectl("delete", name, "--wait=false")
-    ended(scene, intercept, deleted, said)
-    if what == "workload":
-        del before["Deployment/echo"]
-        gone = ("ReplicaSet/", "EndpointSlice/", "Endpoints/")  # with the pods
-        before = {name: text for name, text in before.items() if not name.startswith(gone)}
-    if what != "namespace":
-        expect(scene, before, None, deleted)
+
+    def delete(what: str, said: str) -> float:
+        intercept = hold(scene)
+        session = next(event["session"] for event in intercept.events if event.name == "planned")
+        deleted = time.time()
+        scene.kubectl("delete", what.format(session), "--wait=false")
+        ended(scene, intercept, deleted, said.format(session))
+        return deleted
+
+    at = delete("lease/interceptor-deployment-echo", "the lease interceptor-deployment-echo was deleted")
+    expect(scene, before, None, at)
+    at = delete("job/interceptor-{}", "the session object interceptor-{} was deleted")
+    expect(scene, before, None, at)
+    at = delete("deployment/echo", "deploy/echo was deleted by somebody")
+    del before["Deployment/echo"]
+    gone = ("ReplicaSet/", "EndpointSlice/", "Endpoints/")  # with the pods
+    expect(scene, {name: text for name, text in before.items() if not name.startswith(gone)}, None, at)
+    scene.echo()
+    delete(f"namespace/{scene.namespace}", f"the namespace {scene.namespace} is being deleted")
 
 
 def test_same_workload_same_second(scene: Scene) -> None:

@@ -24,8 +24,7 @@ def test_deleted_pod_is_replaced(scene: Scene) -> None:
 
 def test_scaled_meanwhile(scene: Scene) -> None:
     """1, 3, 0, 2: told each time, every pod serves here, at none it waits; the number stays theirs."""
-    scene.echo()
-    load = scene.load()
+    load = scene.echo_under_load()
     local = scene.local()
     before = scene.fingerprint()
     intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")

@@ -26,8 +26,7 @@ def evict(scene: Scene, pod: Object) -> None:
 
 def test_evicted_pod_is_replaced(scene: Scene) -> None:
     """With a second one no request is lost."""
-    scene.echo(replicas=2)
-    load = scene.load(rate=20)
+    load = scene.echo_under_load(replicas=2, rate=20)
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
@@ -46,8 +45,7 @@ def test_evicted_pod_is_replaced(scene: Scene) -> None:
 
 def test_drained_node_is_waited_for(scene: Scene) -> None:
     """No node for the pods for a while: said meanwhile, served again as soon as one may be made."""
-    scene.echo()
-    load = scene.load()
+    load = scene.echo_under_load()
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")

@@ -11,8 +11,7 @@ HOLD = 2
 
 def test_process_crashes_returns_and_hangs(scene: Scene) -> None:
     """Callers wait for `--hold`, then read why; those of the last moments get the new process."""
-    scene.echo()
-    load = scene.load(rate=20)
+    load = scene.echo_under_load(rate=20)
     local = scene.local()
     with scene.unchanged():
         intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080", "--hold", str(HOLD))

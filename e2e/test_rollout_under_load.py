@@ -10,8 +10,7 @@ from e2e.scene import LONG, Scene
 @pytest.mark.parametrize("mode", ["own", "named"])
 def test_no_request_fails(scene: Scene, mode: str) -> None:
     image = scene.cluster.python_image if mode == "named" else "own"
-    scene.echo(replicas=2)
-    load = scene.load(rate=50)
+    load = scene.echo_under_load(replicas=2, rate=50)
     load.wait_for("CLUSTER")
     with scene.unchanged():
         local = scene.local()

@@ -10,16 +10,16 @@ from e2e.scene import Scene
 MOMENTS = ("planned", "swapped", "connected")
 
 
-@pytest.mark.parametrize("event", MOMENTS)
-def test_interrupted_after(scene: Scene, event: str) -> None:
-    scene.echo(replicas=2)
-    load = scene.load(rate=20)
+@pytest.mark.timeout(400)
+def test_interrupted_after_each_step(scene: Scene) -> None:
+    load = scene.echo_under_load(replicas=2)
     load.wait_for("CLUSTER")
     local = scene.local()
     with scene.unchanged():
-        intercept = scene.intercept("deploy/echo", "--port", f"{local.port}:8080")
-        intercept.wait_for(event)
-        assert intercept.stop() == 130, intercept.transcript()
+        for event in MOMENTS:
+            intercept = scene.intercept("deploy/echo", "--port", f"{local.port}:8080")
+            intercept.wait_for(event)
+            assert intercept.stop() == 130, intercept.transcript()
     scene.kubectl.rolled_out("deployment/echo")
     report = load.finish()
     assert not report.failed, report.failed[:3]
@@ -40,18 +40,11 @@ def test_interrupted_at_any_time(scene: Scene) -> None:
     scene.expect_nothing_here()
 
 
-def test_terminated_while_held(scene: Scene) -> None:
+def test_ended_by_other_signals(scene: Scene) -> None:
+    """Terminated, or its terminal closed: the same undo, and the status that any program has then."""
     scene.echo()
     local = scene.local()
     with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-        assert intercept.stop(signal.SIGTERM) == 143, intercept.transcript()
-
-
-def test_hung_up_terminal(scene: Scene) -> None:
-    """The terminal is closed: the same undo, and 129 as any program says it."""
-    scene.echo()
-    local = scene.local()
-    with scene.unchanged():
-        intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
-        assert intercept.stop(signal.SIGHUP) == 129, intercept.transcript()
+        for number, status in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            intercept = scene.started("deploy/echo", "--port", f"{local.port}:8080")
+            assert intercept.stop(number) == status, intercept.transcript()
