@@ -21,7 +21,7 @@ from interceptor.tunnel.relay import Relay
 
 STILL_OPEN = 2.0  # seconds in which callers may still come
 QUIET = 1.0  # seconds without a new one, or they still do
-MOST_OPEN = 4.0  # then those who come are somebody's who will never learn
+MOST_OPEN = 8.0  # then those who come are somebody's who will never learn
 IDLE = 1.0  # a connection without a byte for so long is asked to end
 
 
