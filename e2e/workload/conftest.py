@@ -90,6 +90,15 @@ def deployed(cluster: GivenCluster, kubectl: Kubectl) -> Object:
     return kubectl.json("get", "deploy", "orders")
 
 
+@pytest.fixture
+def written(cluster: GivenCluster, kubectl: Kubectl) -> Object:
+    """The Deployment without a pod: for what only objects decide."""
+    body = orders(cluster.python_image)
+    body["spec"]["replicas"] = 0
+    kubectl.apply(body)
+    return kubectl.json("get", "deploy", "orders")
+
+
 def agents_gone(kubectl: Kubectl, session: str) -> None:
     """Wait until the last agent's pod has ended: a rollout is over a moment before."""
     deadline = time.monotonic() + 90

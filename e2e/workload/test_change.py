@@ -47,10 +47,9 @@ async def test_swap_and_back(
 
 
 async def test_others_write_at_the_same_time(
-    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any
+    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, written: Any
 ) -> None:
     namespace = kubectl.namespace
-    kubectl("scale", "deploy/orders", "--replicas=1")
 
     async def scribble(writer: int) -> None:
         for number in range(15):
@@ -64,15 +63,15 @@ async def test_others_write_at_the_same_time(
             group.create_task(step, name="the change")
     found = kubectl.json("get", "deploy", "orders")
     assert found["metadata"]["labels"] == {f"writer-{writer}": "14" for writer in range(3)}
-    assert found["spec"]["template"] == deployed["spec"]["template"]
+    assert found["spec"]["template"] == written["spec"]["template"]
     assert "interceptor/swap" not in found["metadata"]["annotations"]
 
 
 async def test_their_change_stays(
-    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any
+    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, written: Any
 ) -> None:
     await apply_swap(api, names.ref, replace(plan, image="never/pulled:1"))
-    kubectl("set", "image", "deploy/orders", f"app={deployed['spec']['template']['spec']['containers'][0]['image']}-2")
+    kubectl("set", "image", "deploy/orders", f"app={written['spec']['template']['spec']['containers'][0]['image']}-2")
     kubectl("set", "env", "deploy/orders", "THEIRS=1")
     undone = await undo_swap(api, names.ref, plan.session)
     assert undone == Undone("restored", ["spec.template.spec.containers[app].image"])
@@ -83,17 +82,17 @@ async def test_their_change_stays(
 
 
 async def test_deleted_meanwhile(
-    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, deployed: Any
+    names: SessionNames, api: Cluster, kubectl: Kubectl, plan: SwapPlan, written: Any
 ) -> None:
     await apply_swap(api, names.ref, plan)
     kubectl("delete", "deploy", "orders")
     assert await undo_swap(api, names.ref, plan.session) == Undone("gone")
 
 
-async def test_stale_patch_is_refused(api: Cluster, kubectl: Kubectl, deployed: Any) -> None:
+async def test_stale_patch_is_refused(api: Cluster, kubectl: Kubectl, written: Any) -> None:
     kubectl("label", "deploy", "orders", "fresh=yes")
     patch = [
-        precondition(deployed["metadata"]["resourceVersion"]),
+        precondition(written["metadata"]["resourceVersion"]),
         {"op": "replace", "path": "/spec/replicas", "value": 1},
     ]
     with pytest.raises(Conflict):

@@ -20,7 +20,7 @@ async def create_all(api: Cluster, names: SessionNames, deadline: int) -> Any:
     await api.create(resources.SERVICE_ACCOUNTS, names.namespace, objects.service_account(names, owner))
     await api.create(resources.ROLES, names.namespace, objects.role(names, owner, {"kind": "Deployment", "spec": {}}))
     await api.create(resources.ROLE_BINDINGS, names.namespace, objects.role_binding(names, owner))
-    config = objects.config(names, holder="ana@laptop", tunnel_port=1, health_port=2, ports=[8080])
+    config = objects.config(names, holder="ana@laptop", tunnel_port=1, health_port=2, ports=())
     await api.create(resources.SECRETS, names.namespace, objects.secret(names, owner, {"config.json": config}))
     return created
 
@@ -57,8 +57,7 @@ async def test_dead_mans_switch(api: Cluster, kubectl: Kubectl, names: SessionNa
     await all_gone(kubectl, 90)
 
 
-async def test_agents_rights_are_these(api: Cluster, kubectl: Kubectl, names: SessionNames, deployed: Any) -> None:
-    kubectl("delete", "secret", names.object)
+async def test_agents_rights_are_these(api: Cluster, kubectl: Kubectl, names: SessionNames) -> None:
     await create_all(api, names, 300)
     token, _ = await api.token(names.namespace, names.object, 3600)
     assert token.count(".") == 2
@@ -78,8 +77,8 @@ async def test_agents_rights_are_these(api: Cluster, kubectl: Kubectl, names: Se
             assert (await pod.allowed(verb, resource, names.namespace, name=name))[0] is allowed, (verb, resource)
 
 
-async def test_config_names_real_paths(api: Cluster, names: SessionNames, deployed: Any) -> None:
-    config = json.loads(objects.config(names, holder="a", tunnel_port=1, health_port=2, ports=[8080]))
+def test_config_names_real_paths(names: SessionNames) -> None:
+    config = json.loads(objects.config(names, holder="a", tunnel_port=1, health_port=2, ports=()))
     assert config["workload"] == f"/apis/apps/v1/namespaces/{names.namespace}/deployments/orders"
     assert config["lease"].endswith("/leases/interceptor-deployment-orders")
     assert config["owner"].endswith(f"/jobs/interceptor-{names.session}")

@@ -14,6 +14,13 @@ from interceptor.workload.target import resolve
 
 
 @pytest.fixture
+def objects(kubectl: Kubectl, written: Any) -> Any:
+    """The same without a pod."""
+    kubectl("expose", "deploy/orders", "--name=shop", "--port=80", "--target-port=http")
+    return written
+
+
+@pytest.fixture
 def shop(kubectl: Kubectl, deployed: Any) -> Any:
     kubectl("expose", "deploy/orders", "--name=shop", "--port=80", "--target-port=http")
     return deployed
@@ -27,21 +34,21 @@ async def test_every_spelling_finds_it(api: Cluster, kubectl: Kubectl, shop: Any
         assert found["metadata"]["uid"] == shop["metadata"]["uid"], text
 
 
-async def test_did_you_mean(api: Cluster, kubectl: Kubectl, shop: Any) -> None:
+async def test_did_you_mean(api: Cluster, kubectl: Kubectl, objects: Any) -> None:
     with pytest.raises(NoSuchWorkload, match=r"no deployment 'oders' in namespace .*; did you mean orders\?"):
         await resolve(api, kubectl.namespace, "deploy/oders")
     with pytest.raises(NoSuchWorkload, match=r"no deployment or service 'shopp' .*; did you mean shop\?"):
         await resolve(api, kubectl.namespace, "shopp")
 
 
-async def test_it_is_elsewhere(api: Cluster, kubectl: Kubectl, shop: Any) -> None:
+async def test_it_is_elsewhere(api: Cluster, kubectl: Kubectl, objects: Any) -> None:
     name = kubectl.namespace.replace("e2e", "only-here")
     kubectl("create", "deployment", name, "--image=x", "--replicas=0")
     with pytest.raises(NoSuchWorkload, match=f"in namespace default; it is in namespace {kubectl.namespace}"):
         await resolve(api, "default", name)
 
 
-async def test_lists_forbidden(kubectl: Kubectl, shop: Any) -> None:
+async def test_lists_forbidden(kubectl: Kubectl, objects: Any) -> None:
     kubectl("create", "role", "look", "--verb=get", "--resource=deployments.apps,services")
     kubectl("create", "rolebinding", "look", "--role=look", "--user=ben")
     async with Cluster(load_access(str(kubectl.kubeconfig), as_user="ben")) as ben:
