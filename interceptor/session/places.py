@@ -6,15 +6,18 @@ import asyncio
 import ipaddress
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from interceptor.errors import InterceptorError
-from interceptor.sandbox.files.choice import read_wish
+from interceptor.sandbox.files.choice import check_named, read_wish, volumes_of
+from interceptor.sandbox.folder import where
 from interceptor.sandbox.spec import File, Mount, MountKind
 from interceptor.session.options import HomeOptions
+
+Object = dict[str, Any]
 
 _NSS = "/etc/nsswitch.conf"
 _NAME_CACHE = "/var/run/nscd"  # its daemon would answer with this machine's names
@@ -32,8 +35,23 @@ class Places:
 
 async def check_places(options: HomeOptions) -> None:
     """See that what was typed means something, before anything is changed. Raises InterceptorError."""
-    read_wish(options.mounts, os.getcwd())
+    read_wish(options.mounts, where())
     await find_places(options)
+
+
+def check_mounts(options: HomeOptions, workload: Object, pods: Sequence[Object], container: str) -> None:
+    """See that the volumes named are the container's, before anything is changed. Raises UsageError.
+
+    As the template has them and the pods: admission adds to those. Without a pod nobody knows what it would add, and
+    whoever opens the volumes of the session's own pod finds out.
+    """
+    wish = read_wish(options.mounts, where())
+    if wish.places and pods:
+        known = [*volumes_of(workload["spec"]["template"], container, "")]
+        for pod in pods:
+            if any(one["name"] == container for one in pod["spec"]["containers"]):
+                known += volumes_of(pod, container, "")
+        check_named(known, wish)
 
 
 async def find_places(options: HomeOptions) -> Places:
@@ -59,9 +77,10 @@ async def _resolve(host: str, typed: str) -> list[str]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a label that is empty or too long is no name at all
         hint = "give an address or a name of this machine"
-        raise InterceptorError(f"--local {typed}: {error.strerror}", hint=hint) from error
+        why = error.strerror if isinstance(error, OSError) else "no host can have this name"
+        raise InterceptorError(f"--local {typed}: {why}", hint=hint) from error
     return [str(address[0]) for *_, address in found]
 
 

@@ -85,6 +85,10 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     found = [findings, shapes.judge(workload, container)]
     found.append(shapes.judge_pods(workload, revision.result(), pods.result()))
     _raise_first(found[-1].errors)
+    if options.home.mounts:
+        from interceptor.session.places import check_mounts  # noqa: PLC0415  a start counts, and few name volumes
+
+        check_mounts(options.home, workload, pods.result(), container)
     datagrams = choose_datagrams(options.ports, workload, container, services.result())
     ports = choose_ports(options.ports, workload, container, services.result(), datagrams=bool(datagrams))
     session = new_session(name)

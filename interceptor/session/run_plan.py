@@ -10,6 +10,7 @@ from typing import Any
 from interceptor.kube import Cluster, Forbidden, NotFound
 from interceptor.kube.resources import CLAIMS
 from interceptor.session.options import RunOptions
+from interceptor.session.places import check_mounts
 from interceptor.session.plan import OWN, Plan, choose_agent, holder
 from interceptor.swap import SwapPlan
 from interceptor.workload import allowed, beside, objects, rights, target
@@ -63,6 +64,7 @@ async def look(cluster: Cluster, options: RunOptions) -> RunPlan:
     required = [right for right in lacking.result() if right.required]
     if required and not options.dry_run:
         raise allowed.MissingRights(namespace, required, rbac=f"--for {title_of(workload)}")
+    check_mounts(options.home, workload, pods.result(), container)
     session = new_session(name)
     names = RunNames(session, namespace, name, kind)
     tunnel_port, health_port = free_ports(workload, 2)

@@ -22,6 +22,7 @@ from interceptor.sandbox.files.copies import SMALL, Copies, TooLarge
 from interceptor.sandbox.files.readahead import Budget
 from interceptor.sandbox.files.remote import Opener, RemoteFiles
 from interceptor.sandbox.files.server import FuseServer
+from interceptor.sandbox.folder import where
 from interceptor.sandbox.spec import Mount, MountKind
 from interceptor.session.events import Event, Teller
 from interceptor.session.options import HomeOptions
@@ -36,7 +37,7 @@ DEVICE = "/dev/fuse"
 
 def machine_folders() -> list[str]:
     """What stays this machine's: where COMMAND starts, home, temporary files, interpreters."""
-    folders = [os.getcwd(), os.path.expanduser("~"), "/tmp", sys.prefix, sys.base_prefix]  # noqa: S108  a name, not a file
+    folders = [where(), os.path.expanduser("~"), "/tmp", sys.prefix, sys.base_prefix]  # noqa: S108  a name, not a file
     folders += [os.environ[name] for name in ("TMPDIR", "VIRTUAL_ENV", "CONDA_PREFIX") if os.environ.get(name)]
     return list(dict.fromkeys(folder for folder in folders if folder.startswith("/")))
 
@@ -59,7 +60,7 @@ async def open_volumes(
     def tell(text: str) -> None:
         teller.tell(Event("note", text))
 
-    wish = read_wish(options.mounts, os.getcwd())
+    wish = read_wish(options.mounts, where())
     chosen, notes = choose(volumes_of(pod, swap.container, swap.mount_path), wish, machine_folders())
     for note in notes:
         tell(note)

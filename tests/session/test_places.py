@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from interceptor.errors import InterceptorError
+from interceptor.errors import InterceptorError, UsageError
 from interceptor.session.intercept import intercept
 from interceptor.session.options import Access, HomeOptions, InterceptOptions, RunOptions
-from interceptor.session.places import Places, find_places, name_files
+from interceptor.session.places import Places, check_mounts, find_places, name_files
 from interceptor.session.run import run
 from tests.session.scene import Recorder
 
@@ -36,6 +36,8 @@ def test_names_beyond_are_in_hosts() -> None:
         (HomeOptions(mounts=("none", "rw")), "--mount none goes alone"),
         (HomeOptions(mounts=("data",)), "--mount data"),
         (HomeOptions(local=("no.such.host.invalid:5",)), "--local no.such.host.invalid:5"),
+        (HomeOptions(local=("no..such:5",)), "no host can have this name"),
+        (HomeOptions(local=(f"{'a' * 70}.lan:5",)), "no host can have this name"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "intercept"])
@@ -48,3 +50,20 @@ async def test_mistakes_are_told_first(command: str, home: HomeOptions, said: st
         running = intercept(InterceptOptions("orders", home=home, access=NOWHERE), Recorder())
     with pytest.raises(InterceptorError, match=said):
         await running
+
+
+def _pod(*paths: str, container: str = "app") -> dict[str, Any]:
+    mounts = [{"name": "some", "mountPath": path} for path in paths]
+    return {"spec": {"containers": [{"name": container, "volumeMounts": mounts}]}}
+
+
+def test_volumes_are_known_before() -> None:
+    """The template's and what admission added to a pod; a pod of another template tells nothing."""
+    workload = {"spec": {"template": _pod("/data")}}
+    pods = [_pod("/data", "/var/run/secrets/vault"), _pod(container="other")]
+    for path in ("/data", "/var/run/secrets/vault", "/data/:/here"):
+        check_mounts(HomeOptions(mounts=(path,)), workload, pods, "app")
+    with pytest.raises(UsageError, match="--mount /dat: the container has no volume there") as caught:
+        check_mounts(HomeOptions(mounts=("/dat",)), workload, pods, "app")
+    assert caught.value.hint == "did you mean /data? it has /data, /var/run/secrets/vault"
+    check_mounts(HomeOptions(mounts=("/dat",)), workload, [], "app")  # nobody knows

@@ -50,7 +50,7 @@ class Chosen:
 
 
 def read_wish(words: Sequence[str], folder: str) -> Wish:
-    """Read `none`, `rw`, `PATH` and `PATH:LOCAL`, as typed in `folder`. Raises UsageError."""
+    """Read `none`, `rw`, `PATH` and `PATH:LOCAL`, as typed in `folder` (empty: deleted). Raises UsageError."""
     named: dict[str, str] = {}
     for word in words:
         if word in ("none", "rw"):
@@ -58,8 +58,14 @@ def read_wish(words: Sequence[str], folder: str) -> Wish:
         path, colon, place = word.partition(":")
         if not path.startswith("/") or (colon and not place):
             raise UsageError(f"--mount {word}", hint="type none, rw, or a path in the pod: PATH or PATH:LOCAL")
+        if colon and not (folder or place.startswith("/")):
+            raise UsageError(f"--mount {word}: this folder was deleted", hint="give LOCAL from / on, or change folders")
         here = place if place.startswith("/") else f"{folder}/{place}"
-        named[_plain(path)] = _plain(here) if colon else _plain(path)
+        path, here = _plain(path), _plain(here if colon else path)
+        taken = [other for other, at in named.items() if at == here and other != path]
+        if taken:
+            raise UsageError(f"--mount: {taken[0]} and {path} can't both be at {here}", hint="name another place")
+        named[path] = here
     if "none" in words and len(words) > 1:
         raise UsageError("--mount none goes alone", hint="leave it out, or the others")
     return Wish("none" in words, "rw" in words, named)
@@ -83,7 +89,7 @@ def choose(volumes: Iterable[Volume], wish: Wish, machine: Iterable[str]) -> tup
     volumes = list(volumes)
     if wish.nothing:
         return [], []
-    _check_named(volumes, wish)
+    check_named(volumes, wish)
     chosen: list[Chosen] = []
     notes: list[str] = []
     kept = [_plain(folder) for folder in machine]
@@ -99,12 +105,17 @@ def choose(volumes: Iterable[Volume], wish: Wish, machine: Iterable[str]) -> tup
     return chosen, notes
 
 
-def _check_named(volumes: Sequence[Volume], wish: Wish) -> None:
-    paths = [volume.path for volume in volumes]
+def check_named(volumes: Iterable[Volume], wish: Wish) -> None:
+    """See that what is named is among them. Raises UsageError."""
+    paths = sorted({volume.path for volume in volumes})
     for path in wish.places:
         if path not in paths:
+            from difflib import get_close_matches  # noqa: PLC0415  for mistakes only
+
+            meant = get_close_matches(path, paths, n=1)
             known = f"it has {', '.join(paths)}" if paths else "it has none"
-            raise UsageError(f"--mount {path}: the container has no volume there", hint=known)
+            hint = f"did you mean {meant[0]}? {known}" if meant else known
+            raise UsageError(f"--mount {path}: the container has no volume there", hint=hint)
 
 
 def _hidden(path: str, machine: Sequence[str]) -> str:

@@ -64,8 +64,24 @@ def test_wrong_words_are_refused(word: str) -> None:
 
 
 def test_unknown_paths_are_refused() -> None:
-    with pytest.raises(UsageError, match="no volume there; it has /data"):
+    with pytest.raises(UsageError, match="no volume there") as caught:
         chosen("/data", "/dta")
+    assert caught.value.hint == "did you mean /data? it has /data"
+    with pytest.raises(UsageError) as caught:
+        chosen("/data", "/somewhere/else")
+    assert caught.value.hint == "it has /data"
+
+
+def test_places_are_taken_once() -> None:
+    with pytest.raises(UsageError, match="/a and /b can't both be at /here"):
+        read_wish(("/a:/here", "/b:/here/"), "/")
+    assert read_wish(("/a:/here", "/a:/there"), "/").places == {"/a": "/there"}
+
+
+def test_deleted_folder_names_no_place() -> None:
+    assert read_wish(("/a", "/b:/there"), "").places == {"/a": "/a", "/b": "/there"}
+    with pytest.raises(UsageError, match="this folder was deleted"):
+        read_wish(("/a:here",), "")
 
 
 def test_pods_tell_their_volumes() -> None:
