@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from interceptor.kube import Cluster, NotFound
+from interceptor.kube import Cluster, Forbidden, NotFound
 from interceptor.kube.resources import JOBS
 from interceptor.session import repair
 from interceptor.session.events import Event, Teller
@@ -52,11 +52,11 @@ async def take_over(cluster: Cluster, target: str, times: int, teller: Teller, c
         Event("note", f"taking {holding.workload} over from {holding.holder}, who held it since {holding.since}")
     )
     names = SessionNames(new_session(holding.ref.name), holding.namespace, holding.ref.name, holding.ref.kind)
-    job = await cluster.create(JOBS, names.namespace, objects.job(names, DEADLINE))
     try:
+        job = await cluster.create(JOBS, names.namespace, objects.job(names, DEADLINE))
         await _end(cluster, names, objects.owner_reference(job), holding, teller)
     finally:
-        with suppress(NotFound):
+        with suppress(NotFound, Forbidden):  # so may creating it have been, which is what to tell; it has a deadline
             await cluster.delete(JOBS, names.namespace, names.object)
 
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from interceptor.kube.resources import LEASES
 from interceptor.session.takeover import take_over
 from interceptor.workload.lease import TakenOver
 from interceptor.workload.life import AlreadyIntercepted
@@ -51,6 +52,25 @@ async def test_living_holder_is_asked_for(orders: Scene) -> None:
             assert await orders.ask() == "there"
             await bob.stop()
     await orders.expect_as_before()
+
+
+@pytest.mark.slow
+async def test_cancelled_take_over_removes_its_object(orders: Scene) -> None:
+    """Whether the API server had made it already, nobody can know."""
+    async with orders.cluster() as cluster, asyncio.TaskGroup() as group:
+        spec = {"holderIdentity": "ana@laptop/orders-abcde", "leaseDurationSeconds": 2}
+        labels = {"app.kubernetes.io/managed-by": "interceptor"}
+        lease = {"metadata": {"name": "interceptor-deployment-orders", "labels": labels}, "spec": spec}
+        await cluster.create(LEASES, orders.api.namespace, lease)
+        await orders.fault(verb="create", resource="jobs", delay=10, status=403)
+        await orders.fault(verb="delete", resource="jobs")
+        taking = group.create_task(take_over(cluster, "deploy/orders", 1, Recorder()))
+        async with asyncio.timeout(60):
+            while (await orders.hits())[0] == 0:  # noqa: ASYNC110  the API server doesn't tell
+                await asyncio.sleep(0.02)
+        taking.cancel()
+    assert taking.cancelled()
+    assert await orders.hits() == [1, 1]
 
 
 @pytest.mark.slow
