@@ -22,6 +22,7 @@ MOST_UNREAD = 1024 * 1024  # bytes a tap may lag behind before records are dropp
 MOST_BODIES = 1024 * 1024  # bytes of each body that a tap may ask for
 LOOK_EVERY = 1.0  # seconds between looks at what is under way for long
 MOST_QUESTION = 64 * 1024
+LARGEST_NUMBER = 1e12  # in a question: seconds, bytes
 
 
 class Control:
@@ -91,7 +92,7 @@ class Control:
                     await self._tap(question, reader, writer)
                 case other:
                     raise InterceptorError(f"this version does not know {other!r}")
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             _say(writer, {"error": f"not JSON: {error}"})
         except InterceptorError as error:
             _say(writer, {"error": error.message})
@@ -99,10 +100,10 @@ class Control:
 
     def _traffic(self, question: Mapping[str, Any]) -> dict[str, object]:
         """What was counted, by route."""
-        hub, window = self._hub, question.get("window")
+        hub, window = self._hub, _number(question, "window")
         hub.catch_up()
         now = hub.clock()
-        counts, seconds = hub.traffic.since(float(window) if window is not None else None, now)
+        counts, seconds = hub.traffic.since(window, now)
         return {
             "seconds": min(seconds or now - hub.began, now - hub.began),
             "connections": hub.connections,
@@ -132,11 +133,14 @@ class Control:
             _say(writer, record)
             return True
 
+        wanted = question.get("filter") or {}
+        if not isinstance(wanted, dict):
+            raise InterceptorError("a filter is a JSON object")
         tap = Tap(
-            Filter.from_json(question.get("filter") or {}),
+            Filter.from_json(wanted),
             take,
             secrets=bool(question.get("secrets")),
-            bodies=min(int(question.get("bodies") or 0), MOST_BODIES),
+            bodies=int(min(_number(question, "bodies") or 0, MOST_BODIES)),
         )
         self._hub.taps.append(tap)
         try:
@@ -149,6 +153,16 @@ class Control:
                 self._hub.show_open(tap)
         finally:
             self._hub.taps.remove(tap)
+
+
+def _number(question: Mapping[str, Any], name: str) -> float | None:
+    """One of a question's numbers; None where it has none. Raises InterceptorError for what is no number."""
+    value = question.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or not abs(value) < LARGEST_NUMBER:  # which NaN is not either
+        raise InterceptorError(f"{name} is a number, not {value!r:.40}")
+    return value
 
 
 def _say(writer: asyncio.StreamWriter, answer: Mapping[str, object]) -> None:

@@ -224,6 +224,11 @@ async def test_what_waits_is_read_by_itself() -> None:
     [
         ({"do": "dance"}, "this version does not know 'dance'"),
         ({"do": "tap", "filter": {"statuses": ["x"]}}, "'x' is not"),
+        ({"do": "tap", "filter": [1]}, "a filter is a JSON object"),
+        ({"do": "tap", "bodies": {}}, "bodies is a number"),
+        ({"do": "traffic", "window": []}, "window is a number"),
+        ({"do": "traffic", "window": float("nan")}, "window is a number"),
+        ({"do": "traffic", "window": 10**400}, "window is a number"),
     ],
 )
 async def test_bad_questions(question: dict[str, Any], error: str) -> None:
