@@ -3,6 +3,7 @@
 `run` opens one Place; `measure` asks it. Everything in it ends with it, by process id.
 """
 
+import compileall
 import json
 import os
 import re
@@ -45,6 +46,8 @@ class Place:
         self.kubectl = Kubectl(self.cluster.kubeconfig, self.namespace)
 
     def __enter__(self) -> Self:
+        # As an installer leaves it: a module edited since would be compiled at each start, where no bytecode is written.
+        compileall.compile_dir(HERE.parent / "interceptor", quiet=1)
         for program in ("lg", "be"):
             run("gcc", "-O2", "-static", "-o", self.folder / program, HERE / f"{program}.c")
         base = self.cluster.python_image
