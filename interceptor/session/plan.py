@@ -78,9 +78,10 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         wanted = rights.needed(kind, name, guard=options.guard, by_hand=by_hand(workload))
         lacking = group.create_task(allowed.missing(cluster, namespace, wanted), name="read rights")
         around = group.create_task(preflight.look(cluster, namespace), name="look around")
-        facts = group.create_task(inspect(cluster, ref, workload, container), name="ask the container")
-        revision = group.create_task(newest(cluster, ref, workload), name="read revisions")
         pods = group.create_task(list_pods(cluster, ref, workload), name="list pods")
+        asking = inspect(cluster, ref, workload, container, listed=pods)
+        facts = group.create_task(asking, name="ask the container")
+        revision = group.create_task(newest(cluster, ref, workload), name="read revisions")
     findings = preflight.judge(workload, around.result(), pods.result(), hold=options.hold)
     found = [findings, shapes.judge(workload, container)]
     found.append(shapes.judge_pods(workload, revision.result(), pods.result()))

@@ -17,6 +17,8 @@ from interceptor.workload.kinds import WorkloadRef
 from interceptor.workload.podlist import list_pods
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from interceptor.kube import Cluster
 
 Object = dict[str, Any]
@@ -88,10 +90,18 @@ class PodFacts:
     first: FirstProcess | None = None  # None where it runs as somebody else, or was not asked
 
 
-async def inspect(cluster: Cluster, ref: WorkloadRef, workload: Object, container: str) -> PodFacts:
-    """Ask one pod that runs what the template says."""
+async def inspect(
+    cluster: Cluster,
+    ref: WorkloadRef,
+    workload: Object,
+    container: str,
+    *,
+    listed: Awaitable[list[Object]] | None = None,
+) -> PodFacts:
+    """Ask one pod that runs what the template says; `listed` are the workload's pods, where they are being read anyway."""
     namespace = ref.namespace
-    pod = choose_pod(await list_pods(cluster, ref, workload), workload, container)
+    pods = await (listed if listed is not None else list_pods(cluster, ref, workload))
+    pod = choose_pod(pods, workload, container)
     if pod is None:
         return PodFacts(None, None, "no pod of it is running")
     name: str = pod["metadata"]["name"]

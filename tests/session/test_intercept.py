@@ -265,3 +265,12 @@ async def test_missing_command_is_undone(orders: Scene) -> None:
     assert running.error.exit_status == 127
     assert "no such file" in running.error.message
     await orders.expect_as_before()
+
+
+async def test_pods_are_listed_once(orders: Scene) -> None:
+    """By the look: it asks one of them for its program, and judges them all."""
+    await orders.fault(verb="list", resource="pods")
+    async with orders.intercepting(ports=("8080",), dry_run=True) as running:
+        await running.ended()
+    assert running.error is None
+    assert await orders.hits() == [1]
