@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.leaving import clean_up
+
 Object = dict[str, Any]
 
 # Where each kind lives.
@@ -59,7 +61,7 @@ class MeshApi:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        await self._runner.cleanup()
+        await clean_up(self._runner)
 
     def find(self, kind: str, name: str) -> Object:
         """An object to change."""

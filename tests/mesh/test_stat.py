@@ -18,6 +18,7 @@ from interceptor.mesh.sources.proxies import Proxies
 from interceptor.session.access import open_cluster
 from interceptor.session.options import Access
 from interceptor.session.stat import Look, StatOptions, measure
+from tests.leaving import clean_up
 from tests.mesh.api import MeshApi
 from tests.mesh.cluster import DATA, kubeconfig, pod
 
@@ -52,7 +53,7 @@ async def proxy(api: MeshApi) -> AsyncIterator[Proxy]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     api.proxy_port = runner.addresses[0][1]
     yield found
-    await runner.cleanup()
+    await clean_up(runner)
 
 
 @pytest.fixture(autouse=True)

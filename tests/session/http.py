@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
+from tests.leaving import clean_up
 from tests.session.scene import Scene
 
 
@@ -47,7 +48,7 @@ async def http_process(seen: list[web.Request] | None = None, port: int = 0) -> 
         await site.start()
         yield runner.addresses[0][1]
     finally:
-        await runner.cleanup()
+        await clean_up(runner)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from interceptor.mesh.sources.model import Query
 from interceptor.session.options import Access
 from interceptor.session.profile_effect import Effect
 from interceptor.session.profile_words import comparison
+from tests.leaving import clean_up
 from tests.mesh.api import MeshApi
 from tests.mesh.cluster import kubeconfig
 from tests.mesh.profile.test_proof import dump
@@ -79,7 +80,7 @@ async def following(
             yield Effect(cluster, Access(config, namespace="shop"), query, asked), proxy
     finally:
         await api.stop()
-        await runner.cleanup()
+        await clean_up(runner)
 
 
 async def test_old_stands_beside_new(tmp_path: Path) -> None:
