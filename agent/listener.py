@@ -24,8 +24,9 @@ class Listener:
         poller.readable(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more; a second call does nothing."""
+        """Accept no more than who is in the queue: the kernel would reset them. A second call does nothing."""
         if self._sock.fileno() >= 0:
+            self._accept()
             self._poller.readable(self._sock.fileno(), None)
             self._sock.close()
 
