@@ -21,7 +21,7 @@ from interceptor.wire.reasons import Reason
 from tests.agent.api_server import ApiServer, serving_api
 from tests.agent.running import APP, HEALTH, Agent, local_side, running_agent, tunnel_to
 from tests.agent.test_guard import lose_client, until
-from tests.agent.test_serving import call, serving
+from tests.agent.test_serving import call, free_port, serving
 from tests.agent.test_status import page
 
 # Answers with what it was given: argument, variable, directory, limit, and whether ignored signals were reset.
@@ -57,12 +57,21 @@ async def alone(
             yield agent
 
 
+async def lose_client_beside_a_caller(agent: Agent) -> bytes:
+    """Its answer. It is there before the loss: one that comes between the agent and the app may find nobody."""
+    async with asyncio.TaskGroup() as group:  # noqa: SIM117  the tunnel is lost first
+        async with tunnel_to(agent, local_side({APP: free_port()}, hold=60.0)) as tunnel:
+            answer = group.create_task(call(agent.bind, APP), name="call")
+            await until(lambda: tunnel.streams)
+            tunnel.close(Reason.BROKEN)
+    return answer.result()
+
+
 async def test_lost_client_gives_way_to_the_app(tmp_path: Path) -> None:
     """Same process, own environment and limits; a caller who waits is handed on, the kubelet hears when it is ready."""
     async with alone(tmp_path, ApiServer(), ready={"path": "/", "port": APP}, cwd="/") as agent:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        await lose_client(agent)
-        answer = await call(agent.bind, APP)
+        answer = await lose_client_beside_a_caller(agent)
         assert answer.endswith(f"hello! hello / {soft} True".encode()), answer
         await agent.says("the app is ready")
         assert b"200 OK" in await call(agent.bind, HEALTH, b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -81,8 +90,7 @@ def answers(agent: Agent) -> bool:
 
 async def test_app_that_fails_its_probe_is_not_ready(tmp_path: Path) -> None:
     async with alone(tmp_path, ApiServer(), ready={"path": "/broken", "port": APP}) as agent:
-        await lose_client(agent)
-        assert (await call(agent.bind, APP)).startswith(b"HTTP/1.0 200")
+        assert (await lose_client_beside_a_caller(agent)).startswith(b"HTTP/1.0 200")
         await asyncio.sleep(1.0)  # several probes
         assert "the app is ready" not in agent.words
 

@@ -50,7 +50,7 @@ async def session(folder: Path, *, told: int = 1) -> AsyncIterator[Agent]:
 
 async def keep_calling(agent: Agent) -> None:
     while True:
-        assert (await call(agent.bind, APP, within=20)).endswith(b"hello")
+        assert (await call(agent.bind, APP)).endswith(b"hello")
         assert await status(agent, "/ready") == b"200"
         await asyncio.sleep(0.02)
 
@@ -210,7 +210,8 @@ async def test_slow_strangers_are_bounded(tmp_path: Path) -> None:
         for _, writer in loris[::2]:
             writer.write(b"\x16")
         await asyncio.sleep(0.5)
-        assert files(agent) <= before + MOST_STRANGERS + 2
+        # Besides: one that was accepted and for which the oldest has not gone yet, and callers that come and go.
+        assert files(agent) <= before + MOST_STRANGERS + 8
         sock = await link_to(agent)
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=agent.authority.client_context(), server_hostname=SESSION

@@ -64,7 +64,7 @@ async def closed(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
-async def call(host: str, port: int, data: bytes = REQUEST, *, within: float = 10.0) -> bytes:
+async def call(host: str, port: int, data: bytes = REQUEST, *, within: float = 60.0) -> bytes:
     """Everything that comes back until the end."""
     async with asyncio.timeout(within):
         reader, writer = await asyncio.open_connection(host, port)
@@ -137,18 +137,6 @@ async def test_shut_door_is_a_503(tmp_path: Path) -> None:
             assert b"nothing listens on 127.0.0.1:%d on the developer's machine (waited 0.2 s)" % nobody in answer
 
 
-async def test_late_request_hears_503(tmp_path: Path) -> None:
-    """The caller's connection is refused before its first byte is there."""
-    with running_agent(tmp_path, hold=0.1) as agent:
-        reader, writer = await asyncio.open_connection(agent.bind, APP)
-        await asyncio.sleep(0.4)
-        writer.write(REQUEST[:2])
-        await asyncio.sleep(0.1)
-        writer.write(REQUEST[2:])
-        assert b" 503 " in await asyncio.wait_for(reader.read(), 20)
-        await closed(writer)
-
-
 async def test_http2_gets_goaway(tmp_path: Path) -> None:
     with running_agent(tmp_path, hold=0.1) as agent:
         answer = await call(agent.bind, APP, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
@@ -206,7 +194,7 @@ async def test_probe_goes_whole_way(tmp_path: Path) -> None:
         async with serving() as port, tunnel_to(agent, local_side({APP: port})) as tunnel:
             answer = await tunnel.ask("probe")
             assert answer["ok"] is True
-            assert 0 < answer["ms"] < 5000
+            assert answer["ms"] > 0
         nobody = free_port()
         async with tunnel_to(agent, local_side({APP: nobody})) as tunnel:
             answer = await tunnel.ask("probe")
@@ -308,10 +296,9 @@ async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
             _, idle_writer = await asyncio.open_connection(agent.bind, APP)
             await asyncio.wait_for(asked.wait(), 20)
             agent.terminate()
-            async with asyncio.timeout(20):
-                while await status(agent, "/ready") == b"200":  # noqa: ASYNC110  as the kubelet does
-                    await asyncio.sleep(0.02)
-            _, late = await asyncio.open_connection(agent.bind, APP)
+            await agent.says("the pod ends: draining")
+            _, late = await asyncio.open_connection(agent.bind, APP)  # at once: it is open for two seconds
+            assert await status(agent, "/ready") == b"503"
             await asyncio.sleep(3.5)
             assert agent.process.poll() is None
             answer_now.set()
@@ -323,7 +310,7 @@ async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
             assert (await asyncio.wait_for(asyncio.shield(tunnel.ended), 20)).reason is Reason.GOODBYE
 
 
-@pytest.mark.slow  # it drains for four seconds
+@pytest.mark.slow  # it drains for as long as somebody comes
 async def test_port_closes_when_nobody_comes(tmp_path: Path) -> None:
     """A node's proxy that learns late goes on sending: nobody is refused until it has been quiet, or for long enough."""
     now = asyncio.get_running_loop().time
