@@ -38,7 +38,7 @@ async def start() -> tuple[float, float, float]:
         hostname="bench",
         mounts=(Mount(MountKind.TMPFS, "/var/run/secrets/kubernetes.io/serviceaccount"),),
         files=files,
-        network=Network(("10.244.0.5",), (8080,)),
+        network=Network(("10.244.0.5",), (("TCP", 8080),)),
     )
     began = time.perf_counter()
     async with open_namespace(spec) as space:

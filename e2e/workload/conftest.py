@@ -75,7 +75,6 @@ def plan(names: SessionNames) -> SwapPlan:
         command=("python3", "-c", _HEALTHY),
         holder="ana@laptop",
         since="2026-11-23 04:28:00 UTC",
-        ports=(8080,),
         health_port=47812,
         secret=names.object,
     )

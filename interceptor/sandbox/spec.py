@@ -38,12 +38,17 @@ class File(NamedTuple):
     mode: int = 0o644
 
 
+Port = tuple[str, int]
+"""TCP or UDP, and the number."""
+
+
 class Network(NamedTuple):
     """The pod's place in its network. An address family that the pod lacks has no route in the sandbox either."""
 
     addresses: tuple[str, ...] = ()  # the pod's own, IPv4 and IPv6
-    own_ports: tuple[int, ...] = ()  # intercepted: on its own addresses COMMAND's, also while it doesn't listen
-    own_datagrams: tuple[int, ...] = ()  # the same of UDP: else a datagram for nobody went round by the pod for ever
+    # Intercepted: on its own addresses COMMAND's, also while it doesn't listen (else a datagram for nobody would go
+    # round by the pod for ever).
+    own_ports: tuple[Port, ...] = ()
 
 
 class Spec(NamedTuple):
@@ -78,5 +83,8 @@ def loads(data: bytes) -> Spec:
         hostname=raw["hostname"],
         mounts=tuple(Mount(**{**mount, "kind": MountKind(mount["kind"])}) for mount in raw["mounts"]),
         files=tuple(File(**file) for file in raw["files"]),
-        network=Network(**{name: tuple(value) for name, value in raw["network"].items()}),
+        network=Network(
+            tuple(raw["network"]["addresses"]),
+            tuple((protocol, number) for protocol, number in raw["network"]["own_ports"]),
+        ),
     )

@@ -93,7 +93,6 @@ class _Session:
             await addresses_of(plan.ports, options.to_host),
             options.hold,
             self._tell_listening,
-            await addresses_of(plan.datagrams, options.to_host),
         )
         hub = Hub(call_later=asyncio.get_running_loop().call_later)
         watcher = hub.watcher if is_wanted() else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ from interceptor.workload import target
 from interceptor.workload.debugger import debug_container, fitted, new_name
 from interceptor.workload.inspect import inspect
 from interceptor.workload.kinds import ref_of
-from interceptor.workload.ports import choose_ports
+from interceptor.workload.ports import PortMap, choose_ports
 
 Object = dict[str, Any]
 
@@ -75,7 +75,7 @@ async def _look(cluster: Cluster, wanted: Attached) -> tuple[tuple[int, ...], li
     workload = await target.resolve(cluster, namespace, wanted.target)
     container = target.choose_container(workload, None)
     services = (await cluster.list(SERVICES, namespace)).items
-    ports = tuple(port.pod for port in choose_ports((), workload, container, services))
+    ports = ports_to_read(choose_ports((), workload, container, services), container)
     facts = await inspect(cluster, ref_of(workload, namespace), workload, container)
     chosen, python = choose_agent(wanted.image, facts)
     readings = []
@@ -85,6 +85,55 @@ async def _look(cluster: Cluster, wanted: Attached) -> tuple[tuple[int, ...], li
         own = tuple(address["ip"] for address in (pod.get("status") or {}).get("podIPs") or ())
         readings.append(Reading(place, not _PROXIES.isdisjoint(names), own, python))
     return ports, readings
+
+
+def ports_to_read(ports: Sequence[PortMap], container: str) -> tuple[int, ...]:
+    """Those of TCP. Raises InterceptorError where there is none."""
+    found = tuple(port.pod for port in ports if port.protocol == "TCP")
+    if not found:
+        raise InterceptorError(f"container {container} has only UDP ports, which have no requests to be seen")
+    return found
+
+
+@asynccontextmanager
+async def _entered(cluster: Cluster, readings: list[Reading], wanted: Attached, teller: Teller) -> AsyncIterator[None]:
+    """With a container in each pod, which ends when this does."""
+    pods = ", ".join(reading.place.pod for reading in readings)
+    began = time.monotonic()
+    with teller.busy(f"starting {readings[0].place.image} in {pods}"):
+        async with asyncio.TaskGroup() as group:
+            for reading in readings:
+                group.create_task(_start(cluster, reading.place, wanted.target), name=f"start in {reading.place.pod}")
+    async with AsyncExitStack() as stack:
+        for reading in readings:
+            await stack.enter_async_context(held(reading.place, alone=False))
+        text = f"a container in pod {pods}; it ends with this command, its entry stays in the pod's spec"
+        names = {reading.place.pod: reading.place.container for reading in readings}
+        teller.tell(Event("connected", text, time.monotonic() - began, {"pods": names}))
+        yield
+
+
+async def _start(cluster: Cluster, place: Place, wanted: str) -> None:
+    pod = await cluster.get(PODS, place.namespace, place.pod)
+    context = fitted("netadmin", pod) | {
+        "runAsUser": 0,
+        "runAsNonRoot": False,
+    }  # of any other user capabilities are void
+    try:
+        await add(cluster, place.namespace, place.pod, debug_container(place.container, place.image, context))
+    except Forbidden as error:
+        told = refused(error, pod, place.container, DebugOptions(place.pod, errand="capture"))
+        if told is error:
+            raise
+        hint = f"an intercept needs no capability and sees every request: interceptor intercept {wanted} -n {place.namespace}"
+        raise InterceptorError(told.message.replace("the profile netadmin", "to read along"), hint=hint) from error
+    await wait_running(cluster, place.namespace, place.pod, place.container, place.image)
+
+
+def _raise_if_all_failed(readings: list[Reading]) -> None:
+    errors = [reading.error for reading in readings if reading.error is not None]
+    if len(errors) == len(readings):
+        raise errors[0]
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from interceptor.sandbox.pool import Pool
 from interceptor.sandbox.ports import Ports
 from interceptor.sandbox.process import find_command, run_command
 from interceptor.sandbox.proxy import Proxy
-from interceptor.sandbox.spec import Mount, Network, Spec
+from interceptor.sandbox.spec import Mount, Network, Port, Spec
 from interceptor.session.events import Event, Teller
 from interceptor.session.options import HomeOptions
 from interceptor.session.places import Places, find_places, name_files, name_mounts
@@ -51,10 +51,9 @@ class Wanted:
 
     command: Sequence[str]
     environ: Mapping[str, str]
-    own_ports: tuple[int, ...] = ()
+    own_ports: tuple[Port, ...] = ()
     volumes: Volumes | None = None
     begun: First | None = None  # by `begin_home`
-    own_datagrams: tuple[int, ...] = ()
 
 
 @asynccontextmanager
@@ -128,7 +127,7 @@ def _spec(
         hostname=str(network["hostname"]),
         mounts=(*name_mounts(), *mounts),
         files=name_files(network, places),
-        network=Network(addresses, wanted.own_ports, wanted.own_datagrams),
+        network=Network(addresses, wanted.own_ports),
     )
 
 

@@ -11,20 +11,24 @@ from collections.abc import Sequence
 from interceptor.errors import InterceptorError
 from interceptor.session.events import Event, Teller
 from interceptor.tunnel.dial import Address, Make
+from interceptor.tunnel.local import Port
 from interceptor.workload.ports import PortMap
 
 LOOK_EVERY = 0.05
 SAY_AFTER = 1.0
 
 
-async def addresses_of(ports: Sequence[PortMap], host: str) -> dict[int, list[Address]]:
-    """By pod port, where its callers go. Raises InterceptorError when `host` has no address."""
+async def addresses_of(ports: Sequence[PortMap], host: str) -> dict[Port, list[Address]]:
+    """By port of the pod, where its callers go. Raises InterceptorError when `host` has no address."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise InterceptorError(f"--to {host}: {error.strerror}", hint="give an address of this machine") from error
-    return {port.pod: [(family, (str(at[0]), port.local)) for family, _, _, _, at in found] for port in ports}
+    return {
+        (port.protocol, port.pod): [(family, (str(at[0]), port.local)) for family, _, _, _, at in found]
+        for port in ports
+    }
 
 
 def is_loopback(host: str) -> bool:
@@ -38,10 +42,10 @@ def is_loopback(host: str) -> bool:
 async def until_listening(
     ports: Sequence[PortMap], host: str, seconds: float, teller: Teller, make: Make = socket.socket
 ) -> None:
-    """Return when every local port accepts, or after `seconds`: until then the cluster's own pods go on serving."""
+    """Return when every local TCP port accepts, or after `seconds`: until then the cluster's own pods go on serving."""
     loop = asyncio.get_running_loop()
     began, told = loop.time(), False
-    for port in ports:
+    for port in (one for one in ports if one.protocol == "TCP"):
         while not await _accepts(host, port.local, make):
             waited = loop.time() - began
             if waited > seconds:

@@ -50,7 +50,7 @@ def state_of(tunnels: Tunnels, plan: Plan, to_host: str) -> dict[str, object]:
     live = tunnels.live
     return {
         "to": to_host,
-        "ports": {str(port.pod): port.local for port in plan.ports},
+        "ports": {str(port.pod): port.local for port in plan.ports if port.protocol == "TCP"},
         "reconnects": tunnels.reconnects,
         "pods": [
             {

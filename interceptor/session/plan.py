@@ -24,7 +24,7 @@ from interceptor.workload.names import new_session
 from interceptor.workload.objects import SessionNames
 from interceptor.workload.own_command import own_command
 from interceptor.workload.podlist import list_pods
-from interceptor.workload.ports import PortMap, choose_datagrams, choose_ports, free_ports
+from interceptor.workload.ports import PortMap, choose_ports, free_ports
 from interceptor.workload.revision import newest
 from interceptor.workload.role import role, yaml_of
 from interceptor.workload.stand_in import stand_in_body
@@ -52,7 +52,6 @@ class Plan:
     guarded: bool  # the agents may restore
     revision: str = ""  # of the pods that may be exchanged, where that is done by hand
     app: Object | None = None  # where the agents may not restore: what they start in their own place
-    datagrams: tuple[PortMap, ...] = ()  # of UDP
 
     @property
     def title(self) -> str:
@@ -90,8 +89,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         from interceptor.session.places import check_mounts  # noqa: PLC0415  a start counts, and few name volumes
 
         check_mounts(options.home, workload, pods.result(), container)
-    datagrams = choose_datagrams(options.ports, workload, container, services.result())
-    ports = choose_ports(options.ports, workload, container, services.result(), datagrams=bool(datagrams))
+    ports = choose_ports(options.ports, workload, container, services.result())
     session = new_session(name)
     names = SessionNames(session, namespace, name, kind)
     tunnel_port, health_port = free_ports(workload, 2)
@@ -104,7 +102,6 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         command=(),
         holder=holder(),
         since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        ports=tuple(port.pod for port in ports),
         health_port=health_port,
         secret=names.object,
         image=image,
@@ -124,7 +121,6 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
         guarding.guarded,
         revision.result(),
         guarding.app,
-        datagrams,
     )
 
 
@@ -188,8 +184,9 @@ def details_of(plan: Plan) -> dict[str, object]:
         "session": plan.names.session,
         "agent_image": plan.swap.image or OWN,
         "ports": [
-            *({"pod": port.pod, "local": port.local, "name": port.name} for port in plan.ports),
-            *({"pod": port.pod, "local": port.local, "name": port.name, "protocol": "UDP"} for port in plan.datagrams),
+            {"pod": port.pod, "local": port.local, "name": port.name}
+            | ({} if port.protocol == "TCP" else {"protocol": port.protocol})
+            for port in plan.ports
         ],
     }
 
@@ -197,9 +194,9 @@ def details_of(plan: Plan) -> dict[str, object]:
 def describe(plan: Plan, to_host: str) -> str:
     """One line of words."""
     ports = ", ".join(
-        f"{port.pod}{protocol}{f' ({port.name})' if port.name else ''} -> {to_host}:{port.local}"
-        for of, protocol in ((plan.ports, ""), (plan.datagrams, "/udp"))
-        for port in of
+        f"{port.pod}{'/udp' if port.protocol == 'UDP' else ''}{f' ({port.name})' if port.name else ''}"
+        f" -> {to_host}:{port.local}"
+        for port in plan.ports
     )
     image = plan.swap.image or "the container's own image"
     return f"{plan.title}, container {plan.swap.container}: port {ports}; agent in {image}"

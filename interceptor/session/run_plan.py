@@ -75,7 +75,6 @@ async def look(cluster: Cluster, options: RunOptions) -> RunPlan:
         command=(),
         holder=holder(),
         since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        ports=(),
         health_port=health_port,
         secret=names.object,
         image=image,

@@ -61,10 +61,7 @@ class Serving:
                         environ = await self._environment()
                     if not self.options.command:
                         await self._get_ready(watchers[1])  # until cancelled
-                    ports, datagrams = (
-                        tuple({number for port in of for number in (port.pod, port.local)})
-                        for of in (plan.ports, plan.datagrams)
-                    )
+                    ports = {(port.protocol, number) for port in plan.ports for number in (port.pod, port.local)}
                     await pods.until(lambda: bool(pods.agents(plan.names.session)))
                     pod = pods.agents(plan.names.session)[0].raw
                     home_options = self.options.home
@@ -72,7 +69,7 @@ class Serving:
                         open_volumes(home_options, tunnels, pod, plan.swap, self.teller, self.end) as volumes,
                         open_home(
                             home_options,
-                            Wanted(self.options.command, environ, ports, volumes, begun, datagrams),
+                            Wanted(self.options.command, environ, tuple(ports), volumes, begun),
                             tunnels,
                             proxy,
                             self.teller,

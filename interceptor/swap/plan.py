@@ -9,8 +9,7 @@ from dataclasses import dataclass
 class SwapPlan:
     """The agent that takes a container's place. `image` is None where the agent runs in the container's own.
 
-    `holder` and `since` tell the next person who intercepted the workload and when, as text. `ports` are the
-    pod ports the agent serves; none of them may be one the agent needs for itself.
+    `holder` and `since` tell the next person who intercepted the workload and when, as text.
     """
 
     session: str
@@ -18,7 +17,6 @@ class SwapPlan:
     command: tuple[str, ...]
     holder: str
     since: str
-    ports: tuple[int, ...]
     health_port: int
     secret: str
     image: str | None = None

@@ -23,6 +23,7 @@ from interceptor.swap.exchange import by_hand
 from interceptor.workload.kinds import DEPLOYMENT, POD, STATEFUL_SET, Kind, WorkloadRef, replicas_of
 from interceptor.workload.names import lease_name, object_name
 from interceptor.workload.podlist import PodQuery
+from interceptor.workload.ports import PortMap
 
 Object = dict[str, Any]
 
@@ -160,7 +161,7 @@ def config(
     holder: str,
     tunnel_port: int,
     health_port: int,
-    ports: Sequence[int],
+    ports: Sequence[PortMap],
     hold: float = 10.0,
     lost_after: float = 3.0,
     silent_after: float = 15.0,
@@ -169,16 +170,16 @@ def config(
     alone: float = 0.0,
     app: Object | None = None,
     policy: bool = False,
-    datagrams: Sequence[int] = (),
 ) -> bytes:
     """The agent's `config.json`, as docs/architecture.md shows it."""
+    datagrams = [port.pod for port in ports if port.protocol == "UDP"]
     whole = {
         "session": names.session,
         "namespace": names.namespace,
         "tunnel_port": tunnel_port,
         "health_port": health_port,
-        "ports": list(ports),
-        **({"datagrams": list(datagrams)} if datagrams else {}),
+        "ports": [port.pod for port in ports if port.protocol == "TCP"],
+        **({"datagrams": datagrams} if datagrams else {}),
         "hold": hold,
         "lost_after": lost_after,
         "silent_after": silent_after,

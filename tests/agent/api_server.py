@@ -48,7 +48,6 @@ def plan(session: str) -> SwapPlan:
         command=("python3", "/var/run/interceptor/agent.pyz"),
         holder="ana@laptop",
         since="2026-11-23T05:00:00Z",
-        ports=(APP,),
         health_port=HEALTH,
         secret=f"interceptor-{session}",
     )

@@ -152,7 +152,7 @@ async def link_to(agent: Agent) -> socket.socket:
 
 def local_side(ports: Mapping[int, int], hold: float = 20.0) -> LocalSide:
     """Pod port to port on 127.0.0.1."""
-    targets = {pod: [(socket.AF_INET, ("127.0.0.1", port))] for pod, port in ports.items()}
+    targets = {("TCP", pod): [(socket.AF_INET, ("127.0.0.1", port))] for pod, port in ports.items()}
     return LocalSide(AsyncioPoller(asyncio.get_running_loop()), targets, hold, lambda _port, _open: None)
 
 

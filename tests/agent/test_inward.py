@@ -27,8 +27,8 @@ async def served(folder: Path) -> AsyncIterator[tuple[Agent, socket.socket]]:
     """An agent with one UDP port, and the developer's socket for it."""
     loop = asyncio.get_running_loop()
     with running_agent(folder, datagrams=[PORT]) as agent, bound() as server:
-        places = {PORT: [(socket.AF_INET, server.getsockname())]}
-        local = LocalSide(AsyncioPoller(loop), {}, 1.0, lambda *_: None, places)
+        places = {("UDP", PORT): [(socket.AF_INET, server.getsockname())]}
+        local = LocalSide(AsyncioPoller(loop), places, 1.0, lambda *_: None)
         async with tunnel_to(agent, local, arm=False):
             yield agent, server
 

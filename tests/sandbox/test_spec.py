@@ -11,6 +11,6 @@ def test_round_trip() -> None:
         hostname="orders-1",
         mounts=(Mount(MountKind.FUSE, "/data", read_only=True, options="max_read=131072"),),
         files=(File("/etc/resolv.conf", "nameserver 10.96.0.10\n"),),
-        network=Network(("10.244.1.5", "fd00::5"), (8080,)),
+        network=Network(("10.244.1.5", "fd00::5"), (("TCP", 8080), ("UDP", 53))),
     )
     assert loads(dumps(spec)) == spec

@@ -67,7 +67,7 @@ async def live(wish: dict[str, Any]) -> int:
         hostname="orders-7d4f",
         mounts=tuple(Mount(MountKind(kind), target, source, ro) for kind, target, source, ro in wish.get("mounts", [])),
         files=(File("/etc/hosts", wish.get("hosts", "127.0.0.1 localhost\n")),),
-        network=Network(ADDRESSES, (OWN_PORT,), (OWN_PORT,)),
+        network=Network(ADDRESSES, (("TCP", OWN_PORT), ("UDP", OWN_PORT))),
     )
     with tempfile.TemporaryDirectory() as folder, running_agent(Path(folder)) as agent:
         async with tunnel_to(agent, local_side({}), arm=False) as tunnel, open_namespace(spec) as space:

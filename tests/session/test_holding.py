@@ -20,7 +20,7 @@ def deployment(session: str = SESSION) -> Object:
         "metadata": {"name": "orders", "namespace": "shop"},
         "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "orders:1"}]}}},
     }
-    plan = SwapPlan(session, "app", ("python3",), "ana@laptop", "2026-11-23 06:00:00 UTC", (8080,), 47812, "s")
+    plan = SwapPlan(session, "app", ("python3",), "ana@laptop", "2026-11-23 06:00:00 UTC", 47812, "s")
     return swap(plain, plan)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from interceptor.errors import InterceptorError
 from interceptor.session.environment import environment_of
 from interceptor.session.localside import addresses_of
 from interceptor.session.others import followed, taken
-from interceptor.session.plan import PUBLIC_IMAGE, Plan, choose_agent, details_of, dry_run, holder
+from interceptor.session.plan import PUBLIC_IMAGE, Plan, choose_agent, describe, details_of, dry_run, holder
 from interceptor.session.pods import Pod
 from interceptor.swap import SESSION_ANNOTATION, SWAP_ANNOTATION, SwapPlan, swap
 from interceptor.workload.edits import AGENT as AN_AGENT
@@ -49,7 +50,6 @@ def plan(image: str | None, facts: PodFacts) -> Plan:
         command=("python3", "-I", "/x/agent.pyz"),
         holder="ana@laptop",
         since="2026-01-01",
-        ports=(8080,),
         health_port=47812,
         secret=f"interceptor-{SESSION}",
         image=image,
@@ -103,6 +103,16 @@ def test_details_say_what_goes_where() -> None:
     details = details_of(plan(None, PYTHON))
     assert (details["workload"], details["agent_image"]) == ("deploy/orders", "own")
     assert details["ports"] == [{"pod": 8080, "local": 9000, "name": "http"}]
+
+
+def test_udp_is_said() -> None:
+    ports = (PortMap(pod=8080, local=9000, name="http"), PortMap(pod=53, local=1053, name="", protocol="UDP"))
+    both = replace(plan(None, PYTHON), ports=ports)
+    assert details_of(both)["ports"] == [
+        {"pod": 8080, "local": 9000, "name": "http"},
+        {"pod": 53, "local": 1053, "name": "", "protocol": "UDP"},
+    ]
+    assert "port 8080 (http) -> 127.0.0.1:9000, 53/udp -> 127.0.0.1:1053; agent" in describe(both, "127.0.0.1")
 
 
 # --- which environment -----------------------------------------------------------------------------------------
@@ -253,9 +263,12 @@ def test_ended_pod_is_ending(phase: str) -> None:
 
 
 async def test_each_port_gets_all_addresses() -> None:
-    ports = (PortMap(pod=8080, local=9000, name=""), PortMap(pod=9090, local=9090, name="grpc"))
+    ports = (PortMap(pod=8080, local=9000, name=""), PortMap(pod=8080, local=9090, name="quic", protocol="UDP"))
     found = await addresses_of(ports, "127.0.0.1")
-    assert found == {8080: [(socket.AF_INET, ("127.0.0.1", 9000))], 9090: [(socket.AF_INET, ("127.0.0.1", 9090))]}
+    assert found == {
+        ("TCP", 8080): [(socket.AF_INET, ("127.0.0.1", 9000))],
+        ("UDP", 8080): [(socket.AF_INET, ("127.0.0.1", 9090))],
+    }
 
 
 async def test_unknown_host_is_said() -> None:

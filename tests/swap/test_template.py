@@ -27,7 +27,6 @@ PLAN = SwapPlan(
     command=("python3", "-I", "/var/run/interceptor/agent.pyz"),
     holder="ana@laptop",
     since="2026-11-23 04:28 UTC",
-    ports=(8080,),
     health_port=47812,
     secret="interceptor-orders-x7f2q",
 )

@@ -19,7 +19,6 @@ PLAN = SwapPlan(
     command=("python3", "-I", "/var/run/interceptor/agent.pyz"),
     holder="ana@laptop",
     since="now",
-    ports=(),
     health_port=47812,
     secret="interceptor-orders-x7f2q",
 )

@@ -15,6 +15,7 @@ from interceptor.workload import objects
 from interceptor.workload.names import lease_name, new_session, object_name
 from interceptor.workload.objects import SessionNames
 from interceptor.workload.podlist import PodQuery
+from interceptor.workload.ports import PortMap
 
 NAMES = SessionNames("orders-x7f2q", "shop", "orders")
 DEPLOYMENT: dict[str, Any] = {"kind": "Deployment", "metadata": {"name": "orders"}, "spec": {}}
@@ -94,12 +95,13 @@ def test_config_as_the_agent_reads_it() -> None:
             holder="ana@laptop",
             tunnel_port=47811,
             health_port=47812,
-            ports=(8080,),
+            ports=(PortMap(9000, 8080, "http"), PortMap(53, 53, "dns", "UDP")),
             pods=PodQuery(label="app=orders"),
         )
     )
     assert config == {
         "session": "orders-x7f2q", "namespace": "shop", "tunnel_port": 47811, "health_port": 47812, "ports": [8080],
+        "datagrams": [53],
         "hold": 10.0, "lost_after": 3.0, "silent_after": 15.0, "guard": True, "holder": "ana@laptop",
         "kind": "Deployment", "workload": "/apis/apps/v1/namespaces/shop/deployments/orders",
         "lease": "/apis/coordination.k8s.io/v1/namespaces/shop/leases/interceptor-deployment-orders",

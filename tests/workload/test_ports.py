@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from interceptor.errors import InterceptorError, UsageError
-from interceptor.workload.ports import PortMap, choose_datagrams, choose_ports, free_ports
+from interceptor.workload.ports import PortMap, choose_ports, free_ports
 
 
 def deployment(*ports: dict[str, Any], others: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
@@ -84,47 +84,43 @@ def test_neighbours_port_is_named() -> None:
         choose_ports(("9100",), deployment(HTTP, others=(sidecar,)), "app", [])
 
 
-def test_udp_is_refused() -> None:
-    dns = {"name": "dns", "containerPort": 53, "protocol": "UDP"}
-    with pytest.raises(InterceptorError, match="port dns is UDP"):
-        choose_ports(("dns",), deployment(dns, HTTP), "app", [])
-    with pytest.raises(InterceptorError, match="only UDP"):
-        choose_ports((), deployment(dns), "app", [])
+def test_sctp_is_refused() -> None:
+    signals = {"name": "m3ua", "containerPort": 2905, "protocol": "SCTP"}
+    with pytest.raises(InterceptorError, match="port m3ua is SCTP, and only TCP and UDP"):
+        choose_ports(("m3ua",), deployment(signals, HTTP), "app", [])
+    with pytest.raises(UsageError, match="declares no port"):
+        choose_ports((), deployment(signals), "app", [])
 
 
 DNS = {"name": "dns", "containerPort": 53, "protocol": "UDP"}
 
 
 @pytest.mark.parametrize(
-    ("typed", "tcp", "udp"),
+    ("typed", "expected"),
     [
-        ((), [8080], [53]),
-        (("5353:dns",), [], [5353]),
-        (("http",), [8080], []),
-        (("8080", "53"), [8080], [53]),
+        ((), [(8080, "TCP"), (53, "UDP")]),
+        (("5353:dns",), [(5353, "UDP")]),
+        (("http",), [(8080, "TCP")]),
+        (("53", "8080"), [(8080, "TCP"), (53, "UDP")]),
     ],
 )
-def test_datagrams_are_chosen_alike(typed: tuple[str, ...], tcp: list[int], udp: list[int]) -> None:
-    orders = deployment(DNS, HTTP)
-    assert [port.local for port in choose_ports(typed, orders, "app", [], datagrams=bool(udp))] == tcp
-    assert [port.local for port in choose_datagrams(typed, orders, "app", [])] == udp
+def test_udp_is_chosen_alike(typed: tuple[str, ...], expected: list[tuple[int, str]]) -> None:
+    assert [(port.local, port.protocol) for port in choose_ports(typed, deployment(DNS, HTTP), "app", [])] == expected
 
 
-def test_datagrams_are_aimed_at() -> None:
+def test_udp_is_aimed_at() -> None:
     aimed = service({"port": 53, "targetPort": 5353, "protocol": "UDP"})
-    assert choose_datagrams((), deployment(), "app", [aimed]) == (PortMap(5353, 5353, ""),)
-    assert choose_ports((), deployment(), "app", [aimed], datagrams=True) == ()
+    assert choose_ports((), deployment(), "app", [aimed]) == (PortMap(5353, 5353, "", "UDP"),)
+    assert choose_ports((), deployment(HTTP), "app", [aimed]) == (
+        PortMap(8080, 8080, "http"),
+        PortMap(5353, 5353, "", "UDP"),
+    )
 
 
-def test_one_number_brings_both() -> None:
+@pytest.mark.parametrize(("typed", "local"), [((), 53), (("53",), 53), (("1053:53",), 1053)])
+def test_one_number_brings_both(typed: tuple[str, ...], local: int) -> None:
     both = deployment({"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53, "protocol": "TCP"})
-    assert choose_ports(("1053:53",), both, "app", [], datagrams=True) == (PortMap(1053, 53, ""),)
-    assert choose_datagrams(("1053:53",), both, "app", []) == (PortMap(1053, 53, ""),)
-
-
-def test_same_number_tcp_and_udp() -> None:
-    both = deployment({"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53, "protocol": "TCP"})
-    assert choose_ports((), both, "app", []) == (PortMap(53, 53, ""),)
+    assert choose_ports(typed, both, "app", []) == (PortMap(local, 53, ""), PortMap(local, 53, "", "UDP"))
 
 
 @pytest.mark.parametrize("typed", ["", "x:80", "0:80", "80:", "99999:80"])
@@ -136,6 +132,8 @@ def test_nonsense_is_refused(typed: str) -> None:
 def test_port_named_twice() -> None:
     with pytest.raises(UsageError, match="named twice"):
         choose_ports(("8080", "1:http"), deployment(HTTP), "app", [])
+    with pytest.raises(UsageError, match="named twice"):
+        choose_ports(("dns", "1:53"), deployment(DNS), "app", [])
 
 
 def test_agent_avoids_the_pods_ports() -> None:

@@ -45,6 +45,7 @@ _REGISTER, _SECOND = 1, 2
 _NETWORK, _TRANSPORT = 1, 2
 _MARK, _PROTOCOL = 3, 16
 _TCP, _UDP, _ICMP, _ICMP6 = 6, 17, 1, 58
+_NUMBERS = {"TCP": _TCP, "UDP": _UDP}
 _ECHO_REQUEST = {4: 8, 6: 128}
 # type and code of the reject expression; ICMP codes from RFC 792, RFC 1122, RFC 4443
 _REJECTS = {
@@ -75,12 +76,7 @@ def _family(version: int, own: Sequence[str], network: Network, *, compatible: b
     queue = _queue_target() if compatible else _queue()
     sort: list[list[bytes]] = [
         [*_is(_MARK, REPLY), _verdict(1)],
-        *[[*_is(_PROTOCOL, _TCP), *_to(version, place), *_own_socket(), _verdict(1)] for place in own],
-        *[
-            [*_is(_PROTOCOL, _TCP), *_to(version, place), *_port(port), _verdict(1)]
-            for place in own
-            for port in network.own_ports
-        ],
+        *_own(version, own, network, "TCP"),
         *[[*_is(_PROTOCOL, icmp), *_to(version, place), _verdict(1)] for place in own],
         [*_is(_PROTOCOL, icmp), *_echo_request(version), _verdict(0)],  # nobody of us may answer for another host
         [*_is(_PROTOCOL, _TCP), queue],
@@ -89,12 +85,7 @@ def _family(version: int, own: Sequence[str], network: Network, *, compatible: b
         [*_is(_MARK, REPLY), _verdict(1)],
         [*_is(_PROTOCOL, _TCP), *_is(_MARK, LEAD), *_redirect(version)],
         *[[*_is(_PROTOCOL, _UDP), *_to(version, place), _verdict(1)] for place in _SHARED[version]],
-        *[[*_is(_PROTOCOL, _UDP), *_to(version, place), *_own_socket(), _verdict(1)] for place in own],
-        *[
-            [*_is(_PROTOCOL, _UDP), *_to(version, place), *_port(port), _verdict(1)]
-            for place in own
-            for port in network.own_datagrams
-        ],
+        *_own(version, own, network, "UDP"),
         [*_is(_PROTOCOL, _UDP), *_redirect(version)],
     ]
     tell = [[*_is(_PROTOCOL, _TCP), *_is(_MARK, mark), _reject(*how)] for mark, how in _REJECTS[version].items()]
@@ -111,6 +102,13 @@ def _family(version: int, own: Sequence[str], network: Network, *, compatible: b
             content = text(1, _TABLE) + text(2, name) + nested(4, *rule)
             made.append(_body(_NEW_RULE, family, CREATE | APPEND, content))
     return made
+
+
+def _own(version: int, own: Sequence[str], network: Network, protocol: str) -> list[list[bytes]]:
+    """Rules that let pass what is COMMAND's: its sockets' and its intercepted ports'."""
+    to_own = [[*_is(_PROTOCOL, _NUMBERS[protocol]), *_to(version, place)] for place in own]
+    ports = [number for of, number in network.own_ports if of == protocol]
+    return [[*rule, *match, _verdict(1)] for match in (_own_socket(), *map(_port, ports)) for rule in to_own]
 
 
 def _batch(kind: int) -> bytes:
