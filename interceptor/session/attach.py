@@ -136,47 +136,6 @@ def _raise_if_all_failed(readings: list[Reading]) -> None:
         raise errors[0]
 
 
-@asynccontextmanager
-async def _entered(cluster: Cluster, readings: list[Reading], wanted: Attached, teller: Teller) -> AsyncIterator[None]:
-    """With a container in each pod, which ends when this does."""
-    pods = ", ".join(reading.place.pod for reading in readings)
-    began = time.monotonic()
-    with teller.busy(f"starting {readings[0].place.image} in {pods}"):
-        async with asyncio.TaskGroup() as group:
-            for reading in readings:
-                group.create_task(_start(cluster, reading.place, wanted.target), name=f"start in {reading.place.pod}")
-    async with AsyncExitStack() as stack:
-        for reading in readings:
-            await stack.enter_async_context(held(reading.place, alone=False))
-        text = f"a container in pod {pods}; it ends with this command, its entry stays in the pod's spec"
-        names = {reading.place.pod: reading.place.container for reading in readings}
-        teller.tell(Event("connected", text, time.monotonic() - began, {"pods": names}))
-        yield
-
-
-async def _start(cluster: Cluster, place: Place, wanted: str) -> None:
-    pod = await cluster.get(PODS, place.namespace, place.pod)
-    context = fitted("netadmin", pod) | {
-        "runAsUser": 0,
-        "runAsNonRoot": False,
-    }  # of any other user capabilities are void
-    try:
-        await add(cluster, place.namespace, place.pod, debug_container(place.container, place.image, context))
-    except Forbidden as error:
-        told = refused(error, pod, place.container, DebugOptions(place.pod, errand="capture"))
-        if told is error:
-            raise
-        hint = f"an intercept needs no capability and sees every request: interceptor intercept {wanted} -n {place.namespace}"
-        raise InterceptorError(told.message.replace("the profile netadmin", "to read along"), hint=hint) from error
-    await wait_running(cluster, place.namespace, place.pod, place.container, place.image)
-
-
-def _raise_if_all_failed(readings: list[Reading]) -> None:
-    errors = [reading.error for reading in readings if reading.error is not None]
-    if len(errors) == len(readings):
-        raise errors[0]
-
-
 async def _until_over(tasks: list[asyncio.Task[None]], records: Records) -> None:
     await asyncio.wait(tasks)
     await records.queue.put(None)
