@@ -28,6 +28,8 @@ LATELY = datetime.timedelta(hours=1)
 ANSWER = 4.0  # seconds for a command in a pod
 _MOST_EVENTS = 5
 _FINE = ("Running", "Completed")
+# Of its Service, which mostly has its name: controllers that meet while they write say so, and try again.
+_OF_A_SERVICE = ("Endpoints", "EndpointSlice", "Service")
 
 
 def category(subject: Subject) -> Category:
@@ -104,6 +106,7 @@ def category(subject: Subject) -> Category:
             for event in await facts.list(resources.EVENTS, subject.namespace)
             if event.get("type") == "Warning"
             and event["involvedObject"]["name"] in since
+            and event["involvedObject"].get("kind") not in _OF_A_SERVICE
             and _lately(_told(event))
             and _told(event) > since[event["involvedObject"]["name"]]
         ]
