@@ -24,7 +24,7 @@ def test_ports_by_number_and_name(scene: Scene) -> None:
     local, admin = scene.local(), scene.local("ADMIN")
     with scene.unchanged():
         for port in ("8080", "http"):
-            intercept = scene.started("deploy/echo", "--port", f"{local.port}:{port}")
+            intercept = scene.started("deploy/echo", "--port", f"{local.port}:{port}", "--hold", "1")
             scene.expect("http://by-name/", "200 LOCAL")
             scene.expect("http://by-number/", "200 LOCAL")
             assert scene.get("http://admin/") != "200 LOCAL"
