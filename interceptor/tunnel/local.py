@@ -62,7 +62,7 @@ class LocalSide:
             self._flows.connect(mux, relay, *self._datagrams[port][0], self._make)
         else:
             door = self._doors[port]
-            door.connect(mux, relay, mux.poller.now() + (0 if target.get("probe") else door.hold))
+            door.connect(mux, relay, 0.0 if target.get("probe") else mux.poller.now() + door.hold)
 
     def close(self, why: str) -> None:
         """The local process is gone for good: who waits, and who still comes, is sent back with GONE."""
@@ -126,6 +126,9 @@ class _Door:
             if deadline > self._poller.now():
                 self._wait(mux, relay, deadline)
                 return
+            if deadline:  # a probe has none
+                mux.refuse(relay, Reason.REFUSED, self._nobody())
+                return
         mux.refuse(relay, reason_of(error), f"{self._name} on the developer's machine: {error.strerror}")
 
     def _wait(self, mux: Mux, relay: Relay, deadline: float) -> None:
@@ -143,8 +146,10 @@ class _Door:
     def _late(self, relay: Relay) -> None:
         mux, *_ = self._waiting.pop(relay)
         relay.on_finished = None
-        text = f"nothing listens on {self._name} on the developer's machine (waited {self.hold:g} s)"
-        mux.refuse(relay, Reason.REFUSED, text)
+        mux.refuse(relay, Reason.REFUSED, self._nobody())
+
+    def _nobody(self) -> str:
+        return f"nothing listens on {self._name} on the developer's machine (waited {self.hold:g} s)"
 
     def _knock(self) -> None:
         self._knocking = None
