@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -57,6 +58,8 @@ def main() -> NoReturn:
         sys.exit(0)  # no sandbox is wanted any more
     with os.fdopen(described[0], "rb") as file:
         spec = loads(file.read())
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))  # to hold each entry of a folder that is replaced
     try:
         _set_up(spec, control)
     except _Failed as failed:
@@ -65,6 +68,7 @@ def main() -> NoReturn:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)  # the client is gone: there is nobody to make it for
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
     child = os.fork()
     if child:
         control.close()
