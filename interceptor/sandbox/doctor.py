@@ -10,7 +10,6 @@ import errno
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from interceptor.sandbox.spec import File, Mount, MountKind, Network, Spec
 
 State = Literal["good", "lacking", "unknown"]
 DEVICE = "/dev/fuse"
+_PLACE = "/tmp"  # noqa: S108  every machine has it; covered in the sandbox that is tried, and only there
 _DOCUMENTED = "192.0.2.1"  # RFC 5737: an address that is nobody's
 
 
@@ -72,6 +72,11 @@ class Facts:
         return 2 if "wsl2" in self.kernel.lower() or not self.kernel.startswith("4.4.") else 1
 
 
+# What `kernel.rules` names, in the order in which the modules need each other.
+_MODULES = (
+    *("nf_tables", "nfnetlink_queue", "nft_queue"),
+    *("nft_tproxy", "nft_socket", "nft_reject", "nft_reject_ipv4", "nft_reject_ipv6"),
+)
 _SETTINGS = (
     "kernel.unprivileged_userns_clone",
     "kernel.apparmor_restrict_unprivileged_userns",
@@ -126,8 +131,7 @@ async def examine(facts: Facts | None = None) -> Report:
     if not low_ports:
         text = "/proc/sys is read-only: COMMAND can't listen on ports below 1024"
         findings.append(Finding("ports", "lacking", text, advise_ports(facts)))
-    with tempfile.TemporaryDirectory(prefix="interceptor-doctor-") as folder:
-        failed, _ = await _try((Mount(MountKind.FUSE, folder, "interceptor-doctor"),))
+    failed, _ = await _try((Mount(MountKind.FUSE, _PLACE, "interceptor-doctor"),))
     if failed is None:
         findings.append(
             Finding("volumes", "good", f"{DEVICE} may be mounted: files come from the pod as they are read")
@@ -181,7 +185,7 @@ def advise(step: str, facts: Facts) -> str:
             "--security-opt apparmor=unconfined --security-opt systempaths=unconfined --device /dev/fuse ..."
         )
     if step == "network":
-        return "the kernel lacks what it takes: sudo modprobe -a nf_tables nfnetlink_queue nft_queue nft_redir nf_nat"
+        return f"the kernel lacks what it takes: sudo modprobe -a {' '.join(_MODULES)}"
     return (
         "the kernel was built without it (CONFIG_USER_NS, CONFIG_NET_NS), or a security module or a chroot forbids it"
     )

@@ -21,7 +21,7 @@ from tests.sandbox import world
         ({"filtered": True}, "namespaces", "--security-opt seccomp=unconfined"),
         ({"kernel": "4.4.0-19041-Microsoft"}, "namespaces", "wsl --set-version"),
         ({"chroot": True, "container": True}, "namespaces", "pivot_root"),
-        ({}, "network", "modprobe"),
+        ({}, "network", "nft_tproxy nft_socket nft_reject"),
         ({}, "namespaces", "CONFIG_USER_NS"),
     ],
 )  # fmt: skip
