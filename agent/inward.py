@@ -10,6 +10,7 @@ import functools
 import socket
 from collections.abc import Callable
 
+from agent.binding import bind
 from interceptor.tunnel.datagrams import Datagrams
 from interceptor.tunnel.mux import Mux
 from interceptor.tunnel.poller import Poller
@@ -39,7 +40,7 @@ class Inward:
     def __init__(self, poller: Poller, host: str, port: int, mux: Callable[[], Mux | None]) -> None:
         self._poller, self._mux = poller, mux
         self.port = port
-        self._sock = _bind(host, port)
+        self._sock = bind(host, port, socket.SOCK_DGRAM)
         self._flows: dict[tuple[str, int], _Flow] = {}  # the quietest first
         poller.readable(self._sock.fileno(), self._receive)
         self._timer = poller.call_later(LOOK_EVERY, self._look)
@@ -138,21 +139,3 @@ class _Flow:
         pending, self._pending = self._pending, []
         for datagram in pending:
             self._stream.send(datagram)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    if not host and socket.has_dualstack_ipv6():
-        try:
-            sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind(("::", port))
-        except OSError as error:
-            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                raise
-        else:
-            sock.setblocking(False)
-            return sock
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind((host or "0.0.0.0", port))
-    sock.setblocking(False)
-    return sock

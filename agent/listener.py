@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Callable
 
+from agent.binding import bind
 from interceptor.tunnel.poller import Poller
 
 ACCEPTS_A_TURN = 64
@@ -18,7 +19,7 @@ class Listener:
     def __init__(self, poller: Poller, host: str, port: int, arrived: Arrived) -> None:
         self._poller = poller
         self._arrived = arrived
-        self._sock = _listen(host, port)
+        self._sock = bind(host, port, socket.SOCK_STREAM)
         self._family = int(self._sock.family)
         self.port = port
         poller.readable(self._sock.fileno(), self._accept)
@@ -51,21 +52,3 @@ class Listener:
     def _again(self) -> None:
         if self._sock.fileno() >= 0:
             self._poller.readable(self._sock.fileno(), self._accept)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    if host:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.create_server((host, port), family=family, backlog=4096, reuse_port=False)
-    elif socket.has_dualstack_ipv6():
-        try:
-            sock = socket.create_server(("::", port), family=socket.AF_INET6, backlog=4096, dualstack_ipv6=True)
-        except OSError as error:
-            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                raise
-            sock = socket.create_server(("0.0.0.0", port), backlog=4096)
-    else:
-        sock = socket.create_server(("0.0.0.0", port), backlog=4096)
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what it accepts inherits that
-    return sock

@@ -44,14 +44,19 @@ def limited(setting: str) -> None:
 
 def filtered() -> None:
     """Have unshare(2) answered with EPERM, as Docker's default profile does."""
-    answers = (
-        struct.pack("=HBBI", _LOAD, 0, 0, 0)
-        + struct.pack("=HBBI", _JUMP_IF_EQUAL, 0, 1, _UNSHARE[os.uname().machine])
-        + struct.pack("=HBBI", _RETURN, 0, 0, _ERRNO | errno.EPERM)
-        + struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW)
-    )
+    answer(errno.EPERM, _UNSHARE[os.uname().machine])
+
+
+def answer(error: int, call: int, *arguments: tuple[int, int]) -> None:
+    """Have a system call answered with an error from now on, where its arguments of these positions are as given."""
+    words = [(0, call), *((16 + 8 * position, value) for position, value in arguments)]
+    answers = b""
+    for left, (offset, value) in zip(range(len(words), 0, -1), words, strict=True):
+        answers += struct.pack("=HBBI", _LOAD, 0, 0, offset)
+        answers += struct.pack("=HBBI", _JUMP_IF_EQUAL, 0, 2 * left - 1, value)
+    answers += struct.pack("=HBBI", _RETURN, 0, 0, _ERRNO | error) + struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW)
     libc = ctypes.CDLL(None, use_errno=True)
-    program = _Program(4, answers)
+    program = _Program(len(answers) // 8, answers)
     for result in (
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0),
         libc.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0),
