@@ -8,6 +8,7 @@ from interceptor.sandbox.dns import message
 
 LONGEST = 3600.0  # seconds: a pod's name server keeps nothing longer either
 MOST = 4096  # answers; the oldest makes room
+MOST_BYTES = 4 * 1024 * 1024  # of questions and answers, either of which may fill a datagram
 
 
 class _Kept(NamedTuple):
@@ -22,6 +23,7 @@ class Cache:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, bytes], _Kept] = {}
+        self._size = 0
 
     def find(self, server: str, query: bytes, now: float) -> bytes | None:
         """The answer to `query`, if a living one is known. A query is the same only if all its bytes are."""
@@ -29,7 +31,7 @@ class Cache:
         if kept is None:
             return None
         if now >= kept.until:
-            del self._kept[server, query[2:]]
+            self._drop((server, query[2:]))
             return None
         return message.aged(kept.response, query[:2], kept.lives, int(now - kept.since))
 
@@ -42,7 +44,13 @@ class Cache:
         if not answer.seconds:
             return
         key = server, query[2:]
-        self._kept.pop(key, None)
+        self._drop(key)
         self._kept[key] = _Kept(response, answer.lives, now, now + min(answer.seconds, LONGEST))
-        if len(self._kept) > MOST:
-            del self._kept[next(iter(self._kept))]
+        self._size += len(key[1]) + len(response)
+        while len(self._kept) > MOST or self._size > MOST_BYTES:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[str, bytes]) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._size -= len(key[1]) + len(kept.response)

@@ -29,6 +29,14 @@ def test_oldest_makes_room() -> None:
     assert kept.find(SERVER, query("n1"), 1.0) is not None
 
 
+def test_large_answers_make_room() -> None:
+    kept = Cache()
+    for number in range(200):
+        kept.keep(SERVER, query(f"n{number}"), response(query(f"n{number}"), record(30, bytes(60000), 16)), 0.0)
+    held = [number for number in range(200) if kept.find(SERVER, query(f"n{number}"), 1.0) is not None]
+    assert held == list(range(200 - cache.MOST_BYTES // 60100, 200))
+
+
 def test_rubbish_is_not_kept() -> None:
     kept = Cache()
     kept.keep(SERVER, query(), b"rubbish", 0.0)
