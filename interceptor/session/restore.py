@@ -82,9 +82,8 @@ class Restorer:
             with self._teller.busy(f"restored; waiting for the pods of {self._plan.title}"):
                 await self._exchange()
             await forget_revision(self._cluster, names.ref, self._plan.workload, names.session)
-        self._keeper.enter(
-            Stage.ALONE
-        )  # nobody needs the session's objects any more: they shall not outlive us for long
+        # Nobody needs the session's objects any more: they shall not outlive us for long.
+        self._keeper.enter(Stage.ALONE)
 
     def part(self) -> None:
         """Tell the agents that they have nothing to restore and nothing to delete: last of all, when that is true."""

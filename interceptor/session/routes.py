@@ -40,7 +40,7 @@ async def measure(options: RoutesOptions) -> AsyncGenerator[Table, None]:
     """A table, or with `watch` one after the other. Raises InterceptorError."""
     asked, to = options.target, options.to
     if options.caller:  # the caller's proxy knows what it asked of TARGET
-        asked, to = options.caller, await _service_of(options)
+        asked, to = options.caller, options.target.rpartition("/")[2]  # the Service of its name
     ref = await ref_for(options.access, asked)
     query = Query(ref.namespace, ref.kind.resource.kind, ref.name, options.window, to)
     async with open_cluster(options.access) as cluster:
@@ -50,11 +50,6 @@ async def measure(options: RoutesOptions) -> AsyncGenerator[Table, None]:
             if not options.watch:
                 return
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-
-
-async def _service_of(options: RoutesOptions) -> str:
-    """TARGET as a service: `svc/x` is one, of a workload it is the Service of its name."""
-    return options.target.rpartition("/")[2]
 
 
 async def _sources(cluster: Cluster, ref: WorkloadRef, query: Query, options: RoutesOptions) -> list[Source]:

@@ -76,11 +76,11 @@ class _Path:
         async with asyncio.TaskGroup() as group:
             followed = [group.create_task(self._agent(pod), name=f"ask {pod.name}") for pod in pods]
             spread = group.create_task(self._spread(), name="read services")
-        agents = [hops for task in followed for hops in (task.result(),)]
+        agents = [task.result() for task in followed]
         ports = sorted({port for hops in agents for port in hops.ports})
         found: list[Hop] = []
-        if pods and ports and spread.result() is not None:
-            found += _service_hops(self._holding, pods, ports, *spread.result() or ([], []))
+        if pods and ports and (around := spread.result()) is not None:
+            found += _service_hops(self._holding, pods, ports, *around)
         if not pods:
             found.append(self._no_pods())
         self._report.hops += [*self._rights(), self._client(), *found, *(hop for hops in agents for hop in hops.hops)]
