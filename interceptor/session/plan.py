@@ -96,17 +96,7 @@ async def look(cluster: Cluster, options: InterceptOptions) -> Plan:
     image, python = choose_agent(options.agent_image, facts.result())
     app = own_command(workload, container, facts.result()) if image is None else None
     guarding = choose_guard(title_of(workload), namespace, options, lacking.result(), app)
-    swap = SwapPlan(
-        session=session,
-        container=container,
-        command=(),
-        holder=holder(),
-        since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        health_port=health_port,
-        secret=names.object,
-        image=image,
-    )
-    swap = _with_command(swap, python)
+    swap = swap_plan(names, container, health_port, image, python)
     return Plan(
         names,
         workload,
@@ -134,6 +124,21 @@ def choose_agent(wanted: str | None, facts: PodFacts) -> tuple[str | None, str]:
     if wanted is None and facts.python is not None:
         return None, facts.python
     return wanted or PUBLIC_IMAGE, "python3"
+
+
+def swap_plan(names: SessionNames, container: str, health_port: int, image: str | None, python: str) -> SwapPlan:
+    """The agent in the container's place, by us and from now on."""
+    plan = SwapPlan(
+        session=names.session,
+        container=container,
+        command=(),
+        holder=holder(),
+        since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        health_port=health_port,
+        secret=names.object,
+        image=image,
+    )
+    return replace(plan, command=(python, "-I", f"{plan.mount_path}/agent.pyz"))
 
 
 def holder() -> str:
@@ -212,7 +217,3 @@ async def _services(cluster: Cluster, namespace: str) -> list[Object]:
 def _raise_first(errors: list[InterceptorError]) -> None:
     if errors:
         raise errors[0]
-
-
-def _with_command(swap: SwapPlan, python: str) -> SwapPlan:
-    return replace(swap, command=(python, "-I", f"{swap.mount_path}/agent.pyz"))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 from interceptor.kube import Cluster, Forbidden, NotFound
 from interceptor.kube.resources import CLAIMS
 from interceptor.session.options import RunOptions
 from interceptor.session.places import check_mounts
-from interceptor.session.plan import OWN, Plan, choose_agent, holder
-from interceptor.swap import SwapPlan
+from interceptor.session.plan import OWN, Plan, choose_agent, swap_plan
 from interceptor.workload import allowed, beside, objects, rights, target
 from interceptor.workload.beside import Beside, RunNames
 from interceptor.workload.inspect import inspect
@@ -69,20 +67,10 @@ async def look(cluster: Cluster, options: RunOptions) -> RunPlan:
     names = RunNames(session, namespace, name, kind)
     tunnel_port, health_port = free_ports(workload, 2)
     image, python = choose_agent(options.agent_image, facts.result())
-    swap = SwapPlan(
-        session=session,
-        container=container,
-        command=(),
-        holder=holder(),
-        since=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
-        health_port=health_port,
-        secret=names.object,
-        image=image,
-    )
     plan = Plan(
         names,
         workload,
-        replace(swap, command=(python, "-I", f"{swap.mount_path}/agent.pyz")),
+        swap_plan(names, container, health_port, image, python),
         (),
         facts.result(),
         tunnel_port,
