@@ -17,9 +17,7 @@ from typing import NamedTuple
 FLOOR = 1024 * 1024  # below it each hop wakes up for crumbs, and the path costs twice the CPU per byte
 CEILING = 8 * 1024 * 1024
 START = FLOOR
-QUEUE = (
-    0.1  # seconds that a queue may last: hops that always find more copy more at once, for a third less CPU per byte
-)
+QUEUE = 0.1  # seconds that a queue may last: hops that find more copy more at once, for a third less CPU per byte
 GAIN = 1.6  # above one, or a faster rate would never be found; a quarter of a window is always unmarked
 RATE_SECONDS = 1.0  # the best rate of the last one to two such spans counts
 TRIP_SECONDS = 20.0  # the same for the best round trip: a path may change under a long tunnel

@@ -113,20 +113,20 @@ def _typed(text: str, known: list[PortMap], foreign: dict[int, str], container: 
         raise UsageError(f"{text!r} is not a port", hint="type [LOCAL:]POD, as in 8080, http or 9000:8080")
     matching = [port for port in known if wanted in (port.name, str(port.pod))]
     found = [port for protocol in SERVED for port in _of(protocol, matching)[:1]]
-    if found:
-        pass
-    elif matching:
-        raise InterceptorError(f"port {wanted} is {matching[0].protocol}, and only TCP and UDP can be intercepted")
-    elif _is_port(wanted) and int(wanted) in foreign:
-        raise InterceptorError(
-            f"port {wanted} belongs to container {foreign[int(wanted)]}", hint=f"add -c {foreign[int(wanted)]}"
-        )
-    elif _is_port(wanted) and not known:
-        # nothing is declared, so there is nothing to hold it against
-        found = [PortMap(int(wanted), int(wanted), "")]
-    else:
-        raise InterceptorError(f"container {container} has no port {wanted}", hint=f"it has: {_listed(known)}")
+    if not found and not known and _is_port(wanted) and int(wanted) not in foreign:
+        found = [PortMap(int(wanted), int(wanted), "")]  # nothing is declared, so there is nothing to hold it against
+    if not found:
+        raise _no_port(wanted, known, foreign, container)
     return [replace(port, local=int(local)) for port in found] if colon else found
+
+
+def _no_port(wanted: str, known: list[PortMap], foreign: dict[int, str], container: str) -> InterceptorError:
+    for port in known:
+        if wanted in (port.name, str(port.pod)):
+            return InterceptorError(f"port {wanted} is {port.protocol}, and only TCP and UDP can be intercepted")
+    if _is_port(wanted) and (owner := foreign.get(int(wanted))):
+        return InterceptorError(f"port {wanted} belongs to container {owner}", hint=f"add -c {owner}")
+    return InterceptorError(f"container {container} has no port {wanted}", hint=f"it has: {_listed(known)}")
 
 
 def _is_port(text: str) -> bool:
