@@ -53,17 +53,26 @@ class Control:
             return
         try:
             async with asyncio.TaskGroup() as group:
+                serving = True
 
                 def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                    if is_ours(writer.get_extra_info("socket")):
-                        group.create_task(self._converse(reader, writer), name="control connection")
+                    if serving and is_ours(writer.get_extra_info("socket")):
+                        task = group.create_task(self._converse(reader, writer), name="control connection")
+                        task.add_done_callback(
+                            lambda _: writer.close()
+                        )  # also of one that was cancelled before it began
                     else:
                         writer.close()
 
-                server = await asyncio.start_unix_server(connected, sock=sock, limit=MOST_QUESTION)
-                self.listening.set()
-                async with server:
-                    await asyncio.get_running_loop().create_future()
+                try:
+                    server = await asyncio.start_unix_server(connected, sock=sock, limit=MOST_QUESTION)
+                    self.listening.set()
+                    async with server:
+                        await asyncio.get_running_loop().create_future()
+                finally:
+                    serving = (
+                        False  # who was accepted just before is told of later, when the group takes nobody any more
+                    )
         finally:
             forget(address)
 
@@ -73,8 +82,6 @@ class Control:
                 await self._answer(line, reader, writer)
         except (ConnectionError, ValueError):  # it is gone, or its question has no end
             pass
-        finally:
-            writer.close()
 
     async def _answer(self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -244,3 +246,25 @@ async def test_no_folder_is_no_end(tmp_path: Path) -> None:
     teller = Recorder()
     await Control(Hub(), ABOUT, teller).serve()
     assert [event.name for event in teller.events] == ["note"]
+
+
+@pytest.mark.parametrize("passes", [0, 2, 3, 4])  # after 1, asyncio itself forgets it (python/cpython#109564)
+async def test_caller_at_the_end_is_sent_away(passes: int) -> None:
+    """However far the loop has come with a caller when the session ends."""
+    async with asyncio.TaskGroup() as group:
+        control = Control(Hub(), ABOUT, Recorder())
+        serving = group.create_task(control.serve(), name="control")
+        await control.listening.wait()
+        (session,) = [one for one in await running() if one.session == ABOUT["session"]]
+        caller = socket.socket(socket.AF_UNIX)
+        caller.setblocking(False)
+        address = session.address
+        caller.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        serving.cancel()
+    with caller:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionResetError):
+                assert await loop.sock_recv(caller, 1) == b""
