@@ -58,9 +58,7 @@ class Control:
                 def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                     if serving and is_ours(writer.get_extra_info("socket")):
                         task = group.create_task(self._converse(reader, writer), name="control connection")
-                        task.add_done_callback(
-                            lambda _: writer.close()
-                        )  # also of one that was cancelled before it began
+                        task.add_done_callback(lambda _: writer.close())  # also where it was cancelled unbegun
                     else:
                         writer.close()
 
@@ -70,9 +68,7 @@ class Control:
                     async with server:
                         await asyncio.get_running_loop().create_future()
                 finally:
-                    serving = (
-                        False  # who was accepted just before is told of later, when the group takes nobody any more
-                    )
+                    serving = False  # who was accepted just before comes when the group takes nobody any more
         finally:
             forget(address)
 
