@@ -85,7 +85,8 @@ def _door(family: int) -> tuple[str, int]:
 
 def _listener(family: int) -> socket.socket:
     sock = _transparent(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what it accepts inherits it
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what it accepts inherits both
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, rules.CONNECTED)
     sock.bind(_door(family))
     sock.listen(_BACKLOG)
     return sock

@@ -3,7 +3,10 @@
 `child` loads them. A connection's SYN waits in a queue (`nfqueue`) until the pod has said whether it can connect, and
 goes on with a mark: LEAD to the client's listener, the others to the answer that the pod's kernel would have given, so
 that every program sees the pod's errno, whether its connect() blocks or not. Datagrams go to the client's socket.
-Everything after the first packet of a connection passes by: sockets are found by their addresses. The kernel's
+Everything after the first packet of a connection passes by: sockets are found by their addresses. Now and then the
+kernel fails to find one: while one processor puts the connection in the place of its request, another that looks for it
+(COMMAND's first bytes, hard behind the handshake) may see neither, and answers with a reset. It was one connection of
+20,000. That answer is kept back, and COMMAND's kernel sends the bytes again, 0.2 s later. The kernel's
 `queue` expression is missing in some kernels that have the older `NFQUEUE` target, hence the choice.
 Source: linux/netfilter/nf_tables.h.
 """
@@ -32,6 +35,7 @@ from interceptor.sandbox.spec import Network
 LEAD = 1  # a mark: to the client's listener
 REFUSE, HOST_UNREACHABLE, NET_UNREACHABLE, PROHIBIT = 2, 3, 4, 5  # marks: answered as a refusing host or router would
 REPLY = 9  # a mark: the client's own packets, an answer to a datagram
+CONNECTED = 10  # a mark: from the client's end of a connection, resets included; one without was sent by no socket
 QUEUE = 0
 DOOR = 1  # the port of the client's sockets on the sandbox's loopback: no program binds TCPMUX
 
@@ -39,8 +43,8 @@ _SUBSYSTEM = 10 << 8
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_TABLE, _NEW_CHAIN, _NEW_RULE = _SUBSYSTEM | 0, _SUBSYSTEM | 3, _SUBSYSTEM | 6
 _TABLE = "interceptor"
-_PREROUTING, _INPUT = 0, 1
-_SORT, _LEAD, _TELL = -150, -140, 0  # priorities
+_PREROUTING, _INPUT, _OUTPUT = 0, 1, 3
+_SORT, _LEAD, _TELL, _KEEP = -150, -140, 0, 0  # priorities
 _REGISTER, _SECOND = 1, 2
 _NETWORK, _TRANSPORT = 1, 2
 _MARK, _PROTOCOL = 3, 16
@@ -89,12 +93,17 @@ def _family(version: int, own: Sequence[str], network: Network, *, compatible: b
         [*_is(_PROTOCOL, _UDP), *_redirect(version)],
     ]
     tell = [[*_is(_PROTOCOL, _TCP), *_is(_MARK, mark), _reject(*how)] for mark, how in _REJECTS[version].items()]
+    keep: list[list[bytes]] = [
+        *[[*_is(_PROTOCOL, _TCP), *_from(version, place), _verdict(1)] for place in own],
+        [*_is(_PROTOCOL, _TCP), *_is(_MARK, 0), *_tcp_reset_to_no_first_packet(), _verdict(0)],
+    ]
     sort.insert(1, [*_is(_PROTOCOL, _TCP), *syn, _verdict(1)])
     made = [_body(_NEW_TABLE, family, CREATE, text(1, _TABLE))]
     for name, hook, priority, rules in (
         ("sort", _PREROUTING, _SORT, sort),
         ("lead", _PREROUTING, _LEAD, lead),
         ("tell", _INPUT, _TELL, tell),
+        ("keep", _OUTPUT, _KEEP, keep),
     ):
         at = nested(4, big(1, hook), attribute(2, struct.pack("!i", priority)))
         made.append(_body(_NEW_CHAIN, family, CREATE, text(1, _TABLE) + text(3, name) + at + text(7, "filter")))
@@ -148,8 +157,16 @@ def _masked(length: int, mask: bytes) -> bytes:
 
 def _to(version: int, network: str) -> list[bytes]:
     """The destination is in `network`."""
+    return _address(network, *((16, 4) if version == 4 else (24, 16)))
+
+
+def _from(version: int, network: str) -> list[bytes]:
+    """The source is in `network`."""
+    return _address(network, *((12, 4) if version == 4 else (8, 16)))
+
+
+def _address(network: str, offset: int, length: int) -> list[bytes]:
     parsed = ipaddress.ip_network(network)
-    offset, length = (16, 4) if version == 4 else (24, 16)
     mask = [] if parsed.prefixlen == parsed.max_prefixlen else [_masked(length, parsed.netmask.packed)]
     return [_payload(_NETWORK, offset, length), *mask, _equal(parsed.network_address.packed)]
 
@@ -161,6 +178,11 @@ def _port(port: int) -> list[bytes]:
 def _tcp_flags_other_than_syn() -> list[bytes]:
     """Of FIN, SYN, RST and ACK not just SYN: no first packet."""
     return [_payload(_TRANSPORT, 13, 1), _masked(1, b"\x17"), _equal(b"\x02", unlike=True)]
+
+
+def _tcp_reset_to_no_first_packet() -> list[bytes]:
+    """RST and not ACK: the answer to an ACK of no connection; a refused SYN gets both (RFC 9293, 3.10.7.1)."""
+    return [_payload(_TRANSPORT, 13, 1), _masked(1, b"\x14"), _equal(b"\x04")]
 
 
 def _echo_request(version: int) -> list[bytes]:
