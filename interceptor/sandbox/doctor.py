@@ -123,7 +123,7 @@ async def examine(facts: Facts | None = None) -> Report:
         hint = "for the whole, run interceptor in a Linux virtual machine or container"
         return Report("proxy", "folder", (Finding("system", "lacking", text, hint),))
     findings = [Finding("system", "good", f"Linux {facts.kernel}" + (f", WSL {facts.wsl}" if facts.wsl else ""))]
-    failed, low_ports = await _try(())
+    failed, low_ports = await try_sandbox()
     if failed is not None:
         findings.append(Finding(failed.step, "lacking", failed.why, advise(failed.step, facts)))
         return Report("proxy", "folder", tuple(findings))
@@ -131,7 +131,7 @@ async def examine(facts: Facts | None = None) -> Report:
     if not low_ports:
         text = "/proc/sys is read-only: COMMAND can't listen on ports below 1024"
         findings.append(Finding("ports", "lacking", text, advise_ports(facts)))
-    failed, _ = await _try((Mount(MountKind.FUSE, _PLACE, "interceptor-doctor"),))
+    failed, _ = await try_sandbox((Mount(MountKind.FUSE, _PLACE, "interceptor-doctor"),))
     if failed is None:
         findings.append(
             Finding("volumes", "good", f"{DEVICE} may be mounted: files come from the pod as they are read")
@@ -142,7 +142,7 @@ async def examine(facts: Facts | None = None) -> Report:
     return Report("namespace", "copies", tuple(findings))
 
 
-async def _try(mounts: tuple[Mount, ...]) -> tuple[SandboxFailed | None, bool]:
+async def try_sandbox(mounts: tuple[Mount, ...] = ()) -> tuple[SandboxFailed | None, bool]:
     """Make a sandbox and let it go; why it couldn't be made, and whether low ports are free in it."""
     spec = Spec(
         argv=("true",),

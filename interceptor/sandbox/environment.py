@@ -8,10 +8,12 @@ say where things are on this machine (ours win) and those that set how tools tal
 
 import json
 import os
+import pwd
 import shlex
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -53,6 +55,15 @@ class ProxyAddress(NamedTuple):
     def socks(self) -> str:
         """Name it as a SOCKS5 proxy that resolves names itself, which is to say in the pod."""
         return f"socks5h://{self.host}:{self.port}"
+
+
+def own_variables() -> dict[str, str]:
+    """Give this program's environment, with the user's home where it lacks one (a cron job's, `env -i`), as a login would."""
+    own = dict(os.environ)
+    if "HOME" not in own:
+        with suppress(KeyError):  # a user that is in no database, as in containers: the pod's is all there is
+            own["HOME"] = pwd.getpwuid(os.getuid()).pw_dir
+    return own
 
 
 def compose(pod: Mapping[str, str], own: Mapping[str, str], proxy: ProxyAddress | None) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import platform
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 from interceptor.sandbox import doors
 from interceptor.sandbox.datagrams import Datagrams
 from interceptor.sandbox.dns.resolver import servers
-from interceptor.sandbox.environment import compose
+from interceptor.sandbox.environment import compose, own_variables
 from interceptor.sandbox.machine import Machine
 from interceptor.sandbox.namespace import First, Namespace, SandboxFailed, begin, open_namespace
 from interceptor.sandbox.outward import Outward
@@ -54,6 +53,19 @@ class Wanted:
     own_ports: tuple[Port, ...] = ()
     volumes: Volumes | None = None
     begun: First | None = None  # by `begin_home`
+
+
+async def check_home(options: HomeOptions, command: Sequence[str]) -> None:
+    """See that a sandbox that must be one can be made, before anything is changed. Raises SandboxFailed.
+
+    By making one, which takes a tenth of a second: only who typed the mode waits for it, others get what there is.
+    """
+    if command and options.mode == "namespace":
+        from interceptor.sandbox.doctor import try_sandbox  # noqa: PLC0415  most never need it
+
+        failed, _ = await try_sandbox()
+        if failed is not None:
+            raise failed
 
 
 @asynccontextmanager
@@ -123,7 +135,7 @@ def _spec(
     return Spec(
         argv=tuple(wanted.command),
         executable=find_command(wanted.command),
-        environ=compose(wanted.environ, os.environ, None) | dict(options.env),
+        environ=compose(wanted.environ, own_variables(), None) | dict(options.env),
         hostname=str(network["hostname"]),
         mounts=(*name_mounts(), *mounts),
         files=name_files(network, places),
@@ -184,7 +196,7 @@ class _Proxied:
 
     async def run(self) -> int:
         """See Home."""
-        environ = compose(self._wanted.environ, os.environ, self._proxy.address)
+        environ = compose(self._wanted.environ, own_variables(), self._proxy.address)
         volumes = self._wanted.volumes
         if volumes is not None and volumes.chosen:
             environ["INTERCEPTOR_ROOT"] = folder = await volumes.copies()

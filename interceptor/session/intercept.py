@@ -35,6 +35,10 @@ async def intercept(options: InterceptOptions, teller: Teller, confirm: Confirm 
         from interceptor.session.places import check_places  # noqa: PLC0415  a start counts, and few name places
 
         await check_places(options.home)
+    if options.home.mode == "namespace":
+        from interceptor.session.home import check_home  # noqa: PLC0415  as above
+
+        await check_home(options.home, options.command)
     client = open_cluster(options.access)
     began = time.monotonic()
     async with client as cluster:

@@ -20,7 +20,7 @@ from interceptor.session.access import open_cluster
 from interceptor.session.container import container_environment, write_file
 from interceptor.session.control import Control
 from interceptor.session.events import Event, Teller
-from interceptor.session.home import Wanted, begin_home, open_home
+from interceptor.session.home import Wanted, begin_home, check_home, open_home
 from interceptor.session.keeper import Keeper, Stage
 from interceptor.session.metrics import reserved, serve_metrics
 from interceptor.session.observing import about_session, is_wanted
@@ -49,6 +49,7 @@ async def run(options: RunOptions, teller: Teller) -> int:
     """
     began = time.monotonic()
     await check_places(options.home)
+    await check_home(options.home, options.command)
     async with open_cluster(options.access) as cluster:
         with teller.busy(f"looking at {options.target}"):
             planned = await look(cluster, options)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import stat
 import subprocess
 from pathlib import Path
@@ -17,6 +18,7 @@ from interceptor.sandbox.environment import (
     compose,
     for_file,
     formatted,
+    own_variables,
     proxy_variables,
     write_env_file,
 )
@@ -43,6 +45,21 @@ def test_more_can_be_kept() -> None:
     own = {"INTERCEPTOR_KEEP_ENV": "DEBUG, AWS_*", "DEBUG": "1", "AWS_PROFILE": "ana", "DB": "mine"}
     environ = compose(POD, own, None)
     assert (environ["DEBUG"], environ["AWS_PROFILE"], environ["DB"]) == ("1", "ana", POD["DB"])
+
+
+def test_home_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without the variable: the pod's is a folder that isn't there, or somebody else's."""
+    pod = POD | {"HOME": "/home/app"}
+    monkeypatch.setenv("HOME", "/home/ana")
+    assert compose(pod, own_variables(), None)["HOME"] == "/home/ana"
+    monkeypatch.delenv("HOME")
+    assert compose(pod, own_variables(), None)["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+
+
+def test_unknown_user_has_the_pods_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # in no database
+    assert compose(POD, own_variables(), None)["HOME"] == POD["HOME"]
 
 
 def test_proxy_overrules_pod() -> None:
