@@ -86,31 +86,37 @@ class Exchange:
                     await self._each(self._hand.is_agent, back=True)
                     await delete_given_away(self._ref, self._hand)
             except TimeoutError as error:
-                raise RolloutFailed(f"the pods of {self._ref.title} took longer than {within:.0f} s") from error
+                text = f"the pods of {self._ref.title} took longer than {within:.0f} s"
+                raise RolloutFailed(text, hint=self._hand.to_type()) from error
         else:
             await (self._unstick(within) if waits_for_unready(self._workload) else self._rolled_out(within))
 
     async def _unstick(self, within: float) -> None:
         """The controller waits for agents that will never be ready: those go by our hand, the others by its own."""
-        async with asyncio.TaskGroup() as group:
-            helper = group.create_task(self._delete_stuck(), name="delete agents that are not ready")
-            try:
-                await self._rolled_out(within)
-            finally:
-                helper.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                helper = group.create_task(self._delete_stuck(), name="delete agents that are not ready")
+                try:
+                    await self._rolled_out(within)
+                finally:
+                    helper.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # who takes back tells one reason, and goes on
 
     async def _rolled_out(self, within: float) -> None:
         """By the numbers, and by the pods: with a partition, pods that were never exchanged count as new ones."""
+        deadline = asyncio.get_running_loop().time() + within
         try:
-            async with asyncio.timeout(within):
-                await wait_rolled_out(self._cluster, self._ref, within=within)
-                if self._ref.kind.ordered:
+            await wait_rolled_out(self._cluster, self._ref, within=within)  # and if not, it says what was waited for
+            if self._ref.kind.ordered:
+                async with asyncio.timeout_at(deadline):
                     found = await self._cluster.get(self._ref.resource, self._ref.namespace, self._ref.object)
                     await self._pods.until(lambda: not self._hand.agents() and self._hand.serving() >= wanted(found))
         except NotFound:
             return  # deleted meanwhile
         except TimeoutError as error:
-            raise RolloutFailed(f"agents of {self._ref.title} were left after {within:.0f} s") from error
+            text = f"agents of {self._ref.title} were left after {within:.0f} s"
+            raise RolloutFailed(text, hint=self._hand.to_type()) from error
 
     async def _delete_stuck(self) -> None:
         """Agents that are not ready now, and later ones that have had time: one that just starts may come yet."""
@@ -171,10 +177,13 @@ async def see_restored(cluster: Cluster, ref: WorkloadRef, within: float) -> Non
     except NotFound:
         return
     pods = Pods(cluster, ref, lift(workload) if ref.kind is POD else workload, "")
-    async with asyncio.TaskGroup() as group:
-        watch = group.create_task(pods.watch(), name="watch the pods")
-        try:
-            await pods.until_seen()
-            await Exchange(cluster, ref, workload, pods).restore(within)
-        finally:
-            watch.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(pods.watch(), name="watch the pods")
+            try:
+                await pods.until_seen()
+                await Exchange(cluster, ref, workload, pods).restore(within)
+            finally:
+                watch.cancel()
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None  # as above

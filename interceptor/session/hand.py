@@ -39,6 +39,12 @@ class Hand:
         """How many are ready."""
         return sum(map(ready, self.alive()))
 
+    def to_type(self) -> str:
+        """What tells why it takes so long: a pod that is not ready has the reason in its events, else the workload."""
+        waiting = sorted(str(pod["metadata"]["name"]) for pod in self.alive() if not ready(pod))
+        subject = f"pod/{waiting[0]}" if waiting else self._ref.title
+        return f"see kubectl describe {subject} -n {self._ref.namespace}"
+
     async def delete(self, pod: Object) -> None:
         """Delete this very pod and wait until the watch has seen it go."""
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]

@@ -58,7 +58,10 @@ async def give_pod_back(cluster: Cluster, ref: WorkloadRef, hand: Hand, within: 
         async with asyncio.timeout(within):
             await hand.pods.until(serves)
     except TimeoutError as error:
-        raise RolloutFailed(f"{ref.title} is back, but was not ready within {within:.0f} s") from error
+        raise RolloutFailed(
+            f"{ref.title} is back, but was not ready within {within:.0f} s",
+            hint=f"see kubectl describe {ref.title} -n {ref.namespace}",
+        ) from error
     finally:
         await remove_stand_in(cluster, ref)
     await hand.pods.until(lambda: not hand.agents())

@@ -123,12 +123,19 @@ async def _until_finished(cluster: Cluster, ref: WorkloadRef, hear: Callable[[st
             if event.type == "SYNCED":
                 continue
             if event.type == "DELETED":
-                raise RolloutFailed(f"{ref.title} was deleted meanwhile")
+                raise RolloutFailed(
+                    f"{ref.title} was deleted meanwhile", hint=f"see kubectl get events -n {ref.namespace}"
+                )
             state = unfinished(event.object)
             if state is None:
                 return
             hear(state)
             progressing = rollout_condition(event.object, "Progressing")
             if progressing.get("reason") == "ProgressDeadlineExceeded":
-                raise RolloutFailed(f"the rollout of {ref.title} is stuck: {progressing.get('message', state)}")
-    raise RolloutFailed(f"the watch of {ref.title} ended")
+                raise RolloutFailed(
+                    f"the rollout of {ref.title} is stuck: {progressing.get('message', state)}",
+                    hint=f"see kubectl describe {ref.title} -n {ref.namespace}",
+                )
+    raise RolloutFailed(
+        f"the watch of {ref.title} ended", hint=f"see kubectl rollout status {ref.title} -n {ref.namespace}"
+    )
