@@ -64,6 +64,7 @@ def test_everybody_with_a_say_is_told(scene: Scene) -> None:
     scene.measured(f"told {told.at - asked:.1f} s after the autoscaler was given another limit: {told.text}")
     again = held.wait_for("ready", after=told.at)
     assert len(again["pods"]) == 2, held.transcript()
+    scene.kubectl.rolled_out("deployment/echo")  # an agent may be reached before the kubelet has told its pod's address
     for pod in scene.kubectl.pods():
         scene.expect(f"http://{pod['status']['podIP']}:8080/", "200 LOCAL")
     assert held.stop(timeout=120) == 130, held.transcript()
