@@ -118,14 +118,16 @@ async def wait_rolled_out(cluster: Cluster, ref: WorkloadRef, *, within: float) 
 
 async def _until_finished(cluster: Cluster, ref: WorkloadRef, hear: Callable[[str], None]) -> None:
     watch = cluster.watch(ref.resource, ref.namespace, field_selector=f"metadata.name={ref.object}")
+    there = False
     async with aclosing(watch) as events:
         async for event in events:
-            if event.type == "SYNCED":
-                continue
-            if event.type == "DELETED":
+            if event.type == "DELETED" or not (there or event.object):  # gone now, or before the first list
                 raise RolloutFailed(
                     f"{ref.title} was deleted meanwhile", hint=f"see kubectl get events -n {ref.namespace}"
                 )
+            there = True
+            if event.type == "SYNCED":
+                continue
             state = unfinished(event.object)
             if state is None:
                 return
@@ -136,6 +138,4 @@ async def _until_finished(cluster: Cluster, ref: WorkloadRef, hear: Callable[[st
                     f"the rollout of {ref.title} is stuck: {progressing.get('message', state)}",
                     hint=f"see kubectl describe {ref.title} -n {ref.namespace}",
                 )
-    raise RolloutFailed(
-        f"the watch of {ref.title} ended", hint=f"see kubectl rollout status {ref.title} -n {ref.namespace}"
-    )
+    raise AssertionError("a watch ends by an error only")
