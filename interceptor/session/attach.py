@@ -33,7 +33,6 @@ from interceptor.workload.ports import PortMap, choose_ports
 
 Object = dict[str, Any]
 
-READY_WITHIN = 30.0
 _PROXIES = frozenset({"linkerd-proxy", "istio-proxy"})
 
 
@@ -52,9 +51,10 @@ async def attach(cluster: Cluster, wanted: Attached, teller: Teller) -> AsyncGen
             ]
             over = group.create_task(_until_over(tasks, records), name="end of all pods")
             try:
-                await _until_ready(readings)
+                for reading in readings:
+                    await reading.ready.wait()
                 _raise_if_all_failed(readings)
-                _tell_begin(readings, ports, teller)
+                _tell_begin([reading for reading in readings if reading.error is None], ports, teller)
                 while (record := await records.queue.get()) is not None:
                     try:
                         yield record
@@ -132,18 +132,6 @@ def _raise_if_all_failed(readings: list[Reading]) -> None:
     errors = [reading.error for reading in readings if reading.error is not None]
     if len(errors) == len(readings):
         raise errors[0]
-
-
-async def _until_ready(readings: Sequence[Reading]) -> None:
-    """Return when all read, or failed."""
-    try:
-        async with asyncio.timeout(READY_WITHIN):
-            for reading in readings:
-                await reading.ready.wait()
-    except TimeoutError:
-        slow = ", ".join(reading.place.pod for reading in readings if not reading.ready.is_set())
-        text = f"can't read along in pod {slow}: its program did not begin within {READY_WITHIN:.0f} s"
-        raise InterceptorError(text, hint="run the same command again") from None
 
 
 async def _until_over(tasks: list[asyncio.Task[None]], records: Records) -> None:

@@ -14,7 +14,7 @@ from interceptor.mesh.traffic.filters import Filter
 from interceptor.mesh.traffic.hub import Hub, Observed, Tap
 from interceptor.mesh.traffic.packets import Packets
 from interceptor.mesh.traffic.record import INBOUND, Record
-from interceptor.session.debug.place import Place
+from interceptor.session.debug.place import START_WITHIN, Place
 from interceptor.session.events import Event, Teller
 from interceptor.workload.zipapp import text_of
 
@@ -97,9 +97,11 @@ async def _read(reading: Reading, ports: tuple[int, ...], wanted: Attached, reco
     command = [*capture_command(reading.python), *map(str, ports), *(["lo"] if reading.loopback else [])]
     async with reading.place.stream(command) as stream:
         framed = bytearray()
+        loop = asyncio.get_running_loop()
+        begin_by = loop.time() + START_WITHIN
         try:
             while True:
-                async with asyncio.timeout(SILENT_LIMIT):
+                async with asyncio.timeout_at(loop.time() + SILENT_LIMIT if reading.ready.is_set() else begin_by):
                     piece = await stream.receive()
                 if piece is None:
                     break
@@ -112,9 +114,10 @@ async def _read(reading: Reading, ports: tuple[int, ...], wanted: Attached, reco
                 framed += data
                 _unpack(framed, reading, packets, hub, tap)
         except TimeoutError:
-            raise InterceptorError(
-                f"nothing is heard of pod {pod} any more", hint="run the same command again"
-            ) from None
+            text = f"can't read along in pod {pod}: its program did not begin within {START_WITHIN:.0f} s"
+            if reading.ready.is_set():
+                text = f"nothing is heard of pod {pod} any more"
+            raise InterceptorError(text, hint="run the same command again") from None
         code = stream.exit_code() if stream.ended else 0
     if not reading.ready.is_set() or code:
         raise InterceptorError(f"can't read along in pod {pod}: {_last_words(reading.said) or f'status {code}'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -18,8 +19,9 @@ from interceptor.mesh.traffic.packets import Packets
 from interceptor.mesh.traffic.record import INBOUND, Record
 from interceptor.session import reading
 from interceptor.session.debug.place import Place
-from interceptor.session.reading import Reading, Records
+from interceptor.session.reading import Attached, Reading, Records, read_along
 from tests.mesh.traffic.test_packets import ACK, POD, SYN, WEB, packet
+from tests.session.scene import Recorder, Scene
 
 ASK, ANSWER = b"GET /books/1 HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -74,3 +76,37 @@ def test_pieces_of_any_size(cuts: list[int]) -> None:
 def test_what_is_no_packet_is_refused() -> None:
     with pytest.raises(InterceptorError, match="pod orders-0 sends what is no packet"):
         heard([HEADER.pack(0.0, PACKET, 1 << 30)])
+
+
+def script(path: Path, line: str) -> str:
+    path.write_text(f"#!/bin/sh\n{line}\nexec sleep 60\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+async def read(orders: Scene, program: str) -> Reading:
+    """A pod of the embedded cluster, where this program is what reads."""
+    [pod] = (await orders.api.get(orders.api.path("pods")))["items"]
+    async with orders.cluster() as cluster:
+        place = Place(cluster, orders.api.namespace, pod["metadata"]["name"], "app", "image")
+        one = Reading(place, False, (), program)
+        wanted = Attached("orders", None, Filter(), False, 0)
+        await read_along(one, (8080,), wanted, Records(), Recorder())
+    return one
+
+
+async def test_program_that_does_not_begin(orders: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "START_WITHIN", 0.1)
+    one = await read(orders, script(tmp_path / "program", ""))
+    assert one.error is not None
+    assert one.error.message == f"can't read along in pod {one.place.pod}: its program did not begin within 0 s"
+    assert one.error.hint == "run the same command again"
+
+
+async def test_slow_start_is_no_silence(orders: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beginning may take longer than a pause of one that has begun."""
+    monkeypatch.setattr(reading, "SILENT_LIMIT", 0.1)
+    one = await read(orders, script(tmp_path / "program", "sleep 0.5; echo reading along >&2"))
+    assert one.error is not None
+    assert one.error.message == f"nothing is heard of pod {one.place.pod} any more"
+    assert b"reading along" in one.said

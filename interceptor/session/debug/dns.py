@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from interceptor.errors import InterceptorError
 from interceptor.kube import ExecFailed
-from interceptor.session.debug.place import Place
+from interceptor.session.debug.place import START_WITHIN, Place
 
-WITHIN = 60.0
 _SERVERS = 3  # as many as the C library reads
 _TYPES = ("A", "AAAA")
 _FILES = ("sh", "-c", "cat /etc/resolv.conf; echo; echo ===; cat /etc/hosts")
@@ -59,7 +58,7 @@ class Resolution:
 async def resolve(place: Place, name: str) -> Resolution:
     """Ask in the pod."""
     try:
-        files = await place.run(_FILES, within=WITHIN)
+        files = await place.run(_FILES, within=START_WITHIN)
     except ExecFailed as error:
         raise place.lacks("sh", error) from error
     conf, _, hosts = files.stdout.decode(errors="replace").partition("\n===\n")
@@ -82,7 +81,7 @@ async def _ask(place: Place, candidate: str, resolver: Resolver) -> list[Answer]
     words = [word for type_ in _TYPES for word in (candidate, type_)]
     command = ["dig", "+nosearch", "+tries=1", "+time=2", "+nocookie", *words]
     try:
-        done = await place.run(command, within=WITHIN)
+        done = await place.run(command, within=START_WITHIN)
     except ExecFailed as error:
         raise place.lacks("dig", error) from error
     found = read_dig(done.stdout.decode(errors="replace"))

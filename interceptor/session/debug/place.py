@@ -14,6 +14,7 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import Cluster, ContainerStream, ExecResult
 from interceptor.workload.debugger import GREETING
 
+START_WITHIN = 60.0  # seconds for a program in it, where the node is slow
 ALIVE_EVERY = 30.0  # seconds between two signs of life on a connection that says nothing else: balancers forget it else
 _MISSING = ("executable file not found", "no such file or directory")
 NOT_FOUND = 127
