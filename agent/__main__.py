@@ -59,7 +59,7 @@ def main() -> int:
     tunnel_listener = Listener(poller, config.bind or LOOPBACK, config.tunnel_port, tunnels.arrived)
     inward = [Inward(poller, config.bind, port, lambda: inbound.mux) for port in config.datagrams]
     in_place.listeners = [*listeners, *inward, tunnel_listener]
-    drain = Drain(poller, inbound, tunnels, guard, in_place.listeners)
+    drain = Drain(poller, inbound, tunnels, guard, in_place.listeners, config.grace)
 
     def is_ready() -> bool:
         return in_place.ready if in_place.started else (tunnels.armed or guard.unneeded) and not drain.begun

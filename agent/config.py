@@ -19,6 +19,7 @@ class Config(NamedTuple):
     health_port: int
     ports: tuple[int, ...]
     hold: float
+    grace: float  # the pod's, from SIGTERM to the kill
     lost_after: float
     silent_after: float
     guard: bool
@@ -45,6 +46,7 @@ def read(folder: Path) -> Config:
         health_port=data["health_port"],
         ports=tuple(data["ports"]),
         hold=data["hold"],
+        grace=data["grace"],
         lost_after=data["lost_after"],
         silent_after=data["silent_after"],
         guard=data["guard"],

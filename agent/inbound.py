@@ -97,6 +97,14 @@ class Inbound:
         self._pods = itertools.cycle(pods) if pods else None
         self._retry()
 
+    def give_up(self, text: str) -> None:
+        """This pod has no more time: who waits is refused, and so is who would begin to."""
+        self._paused, self._pods = True, None
+        for caller in self._callers:
+            caller.deadline = 0.0
+        self._why = text
+        self._retry()
+
     def _retry(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for caller, timer in waiting.items():

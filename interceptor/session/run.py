@@ -39,6 +39,7 @@ from interceptor.workload import objects
 from interceptor.workload.podlist import PodQuery
 from interceptor.workload.trouble import watch_pod_for_trouble
 
+END_WITHIN = 1  # seconds for the agent, which has no callers
 ALONE = 20.0  # seconds without this program after which the agent ends by itself
 
 
@@ -122,6 +123,7 @@ class _Run:
             tunnel_port=plan.tunnel_port,
             health_port=plan.swap.health_port,
             ports=(),
+            grace=END_WITHIN,
             guard=False,
             alone=ALONE,
         )
@@ -137,7 +139,7 @@ class _Run:
     async def _delete_pod(self) -> None:
         names = self._planned.names
         try:
-            await self._cluster.delete(PODS, names.namespace, names.object, grace=1)
+            await self._cluster.delete(PODS, names.namespace, names.object, grace=END_WITHIN)
         except NotFound:
             return  # never created, or the cluster was faster
 

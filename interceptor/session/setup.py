@@ -19,6 +19,7 @@ from interceptor.session.plan import Plan
 from interceptor.session.undo import Undo
 from interceptor.workload import lease, objects, zipapp
 from interceptor.workload.authority import Authority
+from interceptor.workload.kinds import grace_of
 from interceptor.workload.lease import HeldLease
 from interceptor.workload.objects import SessionNames
 from interceptor.workload.podlist import queries
@@ -115,6 +116,7 @@ async def _files(
             health_port=plan.swap.health_port,
             ports=plan.ports,
             hold=options.hold,
+            grace=grace_of(plan.workload["spec"]["template"]),
             guard=plan.guarded,
             app=plan.app,
             pods=queries(names.ref, plan.workload)[0],

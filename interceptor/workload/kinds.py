@@ -59,6 +59,11 @@ def title_of(workload: Object) -> str:
     return f"{kind.short}/{workload['metadata']['name']}"
 
 
+def grace_of(pod: Object) -> float:
+    """Seconds that a pod, or a pod of a template, has to end; 30 where it says nothing."""
+    return float(pod["spec"].get("terminationGracePeriodSeconds", 30))
+
+
 def replicas_of(workload: Object) -> int:
     """How many pods it is to have."""
     if workload.get("kind") == DAEMON_SET.resource.kind:

@@ -18,7 +18,7 @@ from interceptor.errors import InterceptorError
 from interceptor.kube import resources
 from interceptor.kube.errors import ApiError, Forbidden, NotFound
 from interceptor.swap import AlreadySwapped, record_of
-from interceptor.workload.kinds import replicas_of, title_of
+from interceptor.workload.kinds import grace_of, replicas_of, title_of
 from interceptor.workload.owners import owners
 from interceptor.workload.selectors import label_selector_matches
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 AGENT_START = 2  # seconds from the end of the last pod to the first agent's answer, measured
-_GRACE = 30  # seconds, the API's default
 
 
 @dataclass
@@ -149,15 +148,14 @@ def _note_downtime(workload: Object, budgets: Sequence[Object], pods: Sequence[O
         why = f"maxUnavailable {share} lets all pods go at once" if unavailable else ""
     else:
         return
-    pod = workload["spec"]["template"]["spec"]
-    grace, start = pod.get("terminationGracePeriodSeconds", _GRACE), startup_seconds(pods)
+    grace, start = grace_of(workload["spec"]["template"]), startup_seconds(pods)
     ready = (
         "until they are ready"
         if start is None
         else f"about {start + 1} s until they are ready (as long as the last time)"
     )
     note = (
-        f"{why}: no pod answers at the start, for {AGENT_START} s and what the pods need to end (at most {grace} s), "
+        f"{why}: no pod answers at the start, for {AGENT_START} s and what the pods need to end (at most {grace:g} s), "
         f"and at the end, {ready}"
     )
     names = [budget["metadata"]["name"] for budget in budgets if _covers(budget, workload)]

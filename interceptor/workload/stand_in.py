@@ -15,7 +15,7 @@ from interceptor.kube import resources
 from interceptor.kube.errors import AlreadyExists, Forbidden, NotFound
 from interceptor.swap import SWAP_ANNOTATION, SwapPlan, swap
 from interceptor.swap.pod import POD_ANNOTATION, carried, carrier, lift
-from interceptor.workload.kinds import POD, WorkloadRef
+from interceptor.workload.kinds import POD, WorkloadRef, grace_of
 from interceptor.workload.names import object_name
 from interceptor.workload.objects import OURS, SessionNames, owner_reference
 
@@ -89,7 +89,7 @@ async def bring_back(cluster: Cluster, ref: WorkloadRef, remembered: Object | No
     if pod is None:
         return False
     created = False
-    deadline = asyncio.get_running_loop().time() + _LONGEST_END + _grace(pod)
+    deadline = asyncio.get_running_loop().time() + _LONGEST_END + grace_of(pod)
     while True:
         existing = await _pod(cluster, ref)
         if existing is None:
@@ -132,7 +132,3 @@ async def _pod(cluster: Cluster, ref: WorkloadRef) -> Object | None:
         return await cluster.get(resources.PODS, ref.namespace, ref.name)
     except NotFound:
         return None
-
-
-def _grace(pod: Object) -> float:
-    return float(pod["spec"].get("terminationGracePeriodSeconds") or 0)

@@ -78,6 +78,7 @@ def write_folder(folder: Path, authority: Authority, settings: Mapping[str, Any]
         "health_port": HEALTH,
         "ports": [APP],
         "hold": 30.0,
+        "grace": 30.0,
         "lost_after": 0.5,
         "silent_after": 1.5,
         "guard": False,

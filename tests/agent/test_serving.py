@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from agent.drain import MOST_OPEN, QUIET
 from interceptor.tunnel.aio import AsyncioPoller
 from interceptor.tunnel.client import TunnelLost
 from interceptor.tunnel.local import LocalSide
@@ -29,13 +28,13 @@ REQUEST = b"GET /orders HTTP/1.1\r\nHost: orders\r\n\r\n"
 
 async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """The developer's process: answers each request on a connection."""
-    while await _head(reader):
+    while await head(reader):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
         await writer.drain()
     writer.close()
 
 
-async def _head(reader: asyncio.StreamReader) -> bytes:
+async def head(reader: asyncio.StreamReader) -> bytes:
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -274,62 +273,6 @@ async def test_newer_tunnel_replaces(tmp_path: Path) -> None:
                 with pytest.raises(TunnelLost):
                     await first.ask("arm")
                 assert (await call(agent.bind, APP)).endswith(b"hello")
-
-
-@pytest.mark.slow
-async def test_pod_ends_without_cutting(tmp_path: Path) -> None:
-    """SIGTERM: not ready at once, still open for those who come late, and the answer under way arrives whole."""
-    asked, answer_now = asyncio.Event(), asyncio.Event()
-
-    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await _head(reader):
-            asked.set()
-            await answer_now.wait()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nslow")
-            await writer.drain()
-        await closed(writer)
-
-    with running_agent(tmp_path) as agent:
-        async with serving(slow) as port, tunnel_to(agent, local_side({APP: port})) as tunnel:
-            reader, writer = await asyncio.open_connection(agent.bind, APP)
-            writer.write(REQUEST)
-            _, idle_writer = await asyncio.open_connection(agent.bind, APP)
-            await asyncio.wait_for(asked.wait(), 20)
-            agent.terminate()
-            await agent.says("the pod ends: draining")
-            _, late = await asyncio.open_connection(agent.bind, APP)  # at once: it is open for two seconds
-            assert await status(agent, "/ready") == b"503"
-            await asyncio.sleep(3.5)
-            assert agent.process.poll() is None
-            answer_now.set()
-            assert (await asyncio.wait_for(reader.read(), 20)).endswith(b"slow")
-            await closed(writer)
-            for other in (idle_writer, late):
-                await closed(other)
-            assert await agent.exit_code() == 0
-            assert (await asyncio.wait_for(asyncio.shield(tunnel.ended), 20)).reason is Reason.GOODBYE
-
-
-@pytest.mark.slow  # it drains for as long as somebody comes
-async def test_port_closes_when_nobody_comes(tmp_path: Path) -> None:
-    """A node's proxy that learns late goes on sending: nobody is refused until it has been quiet, or for long enough."""
-    now = asyncio.get_running_loop().time
-    with running_agent(tmp_path) as agent:
-        async with serving() as port, tunnel_to(agent, local_side({APP: port})):
-            agent.terminate()
-            began = came = now()
-            served = 0
-            while True:
-                trying = now()
-                try:
-                    assert (await call(agent.bind, APP)).endswith(b"hello")
-                except ConnectionRefusedError:
-                    break
-                came, served = trying, served + 1
-                await asyncio.sleep(0.2)
-            assert served
-            assert now() - came >= QUIET or now() - began >= MOST_OPEN
-        assert await agent.exit_code() == 0
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 from pathlib import Path
@@ -274,3 +275,14 @@ async def test_pods_are_listed_once(orders: Scene) -> None:
         await running.ended()
     assert running.error is None
     assert await orders.hits() == [1]
+
+
+async def test_agents_know_the_grace(orders: Scene) -> None:
+    """How long their pods have to end is the template's word, from before the first of them starts."""
+    await orders.patch([{"op": "add", "path": "/spec/template/spec/terminationGracePeriodSeconds", "value": 3}])
+    await orders.rolled_out()
+    async with local() as port, orders.intercepting(ports=(f"{port}:8080",)) as running:
+        await running.until("swapped")
+        (found,) = (await orders.api.get(orders.api.path("secrets")))["items"]
+        assert json.loads(base64.b64decode(found["data"]["config.json"]))["grace"] == 3
+        await running.stop()

@@ -102,7 +102,7 @@ def test_config_as_the_agent_reads_it() -> None:
     assert config == {
         "session": "orders-x7f2q", "namespace": "shop", "tunnel_port": 47811, "health_port": 47812, "ports": [8080],
         "datagrams": [53],
-        "hold": 10.0, "lost_after": 3.0, "silent_after": 15.0, "guard": True, "holder": "ana@laptop",
+        "hold": 10.0, "grace": 30.0, "lost_after": 3.0, "silent_after": 15.0, "guard": True, "holder": "ana@laptop",
         "kind": "Deployment", "workload": "/apis/apps/v1/namespaces/shop/deployments/orders",
         "lease": "/apis/coordination.k8s.io/v1/namespaces/shop/leases/interceptor-deployment-orders",
         "pods": "/api/v1/namespaces/shop/pods?labelSelector=app%3Dorders",
