@@ -41,7 +41,10 @@ DOOR = 1  # the port of the client's sockets on the sandbox's loopback: no progr
 
 _SUBSYSTEM = 10 << 8
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
-_NEW_TABLE, _NEW_CHAIN, _NEW_RULE = _SUBSYSTEM | 0, _SUBSYSTEM | 3, _SUBSYSTEM | 6
+_NEW_TABLE, _DELETE_TABLE, _NEW_CHAIN, _NEW_RULE = _SUBSYSTEM | 0, _SUBSYSTEM | 2, _SUBSYSTEM | 3, _SUBSYSTEM | 6
+# Messages in a batch. One send takes 200 KiB (SO_SNDBUF), and the acknowledgements of all, 0.75 KiB each as the kernel
+# counts, have to fit into as much: 80 intercepted ports were too many for one batch.
+_AT_ONCE = 64
 _TABLE = "interceptor"
 _PREROUTING, _INPUT, _OUTPUT = 0, 1, 3
 _SORT, _LEAD, _TELL, _KEEP = -150, -140, 0, 0  # priorities
@@ -61,16 +64,20 @@ _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
 
 
 def load(sock: socket.socket, network: Network, *, ipv6: bool = True, compatible: bool) -> None:
-    """Load the rules for both families; `compatible` takes NFQUEUE for `queue`. Raises OSError."""
-    batch = [_batch(_BATCH_BEGIN)]
+    """Load the rules for both families; `compatible` takes NFQUEUE for `queue`. Raises OSError.
+
+    What a try before left is replaced: it may have ended between two batches.
+    """
+    made: list[bytes] = []
     for version in (4, 6) if ipv6 else (4,):
         own = [_LOOPBACK[version]]
         addresses = network.addresses
         own += [str(ipaddress.ip_network(one)) for one in addresses if ipaddress.ip_address(one).version == version]
-        batch += _family(version, own, network, compatible=compatible)
-    batch.append(_batch(_BATCH_END))
-    numbered = [part[:8] + struct.pack("=I", number) + part[12:] for number, part in enumerate(batch)]
-    request_all(sock, numbered, set(range(1, len(batch) - 1)))
+        made += _family(version, own, network, compatible=compatible)
+    for start in range(0, len(made), _AT_ONCE):
+        batch = [_batch(_BATCH_BEGIN), *made[start : start + _AT_ONCE], _batch(_BATCH_END)]
+        numbered = [part[:8] + struct.pack("=I", number) + part[12:] for number, part in enumerate(batch)]
+        request_all(sock, numbered, set(range(1, len(batch) - 1)))
 
 
 def _family(version: int, own: Sequence[str], network: Network, *, compatible: bool) -> list[bytes]:
@@ -98,7 +105,8 @@ def _family(version: int, own: Sequence[str], network: Network, *, compatible: b
         [*_is(_PROTOCOL, _TCP), *_is(_MARK, 0), *_tcp_reset_to_no_first_packet(), _verdict(0)],
     ]
     sort.insert(1, [*_is(_PROTOCOL, _TCP), *syn, _verdict(1)])
-    made = [_body(_NEW_TABLE, family, CREATE, text(1, _TABLE))]
+    table = _body(_NEW_TABLE, family, CREATE, text(1, _TABLE))
+    made = [table, _body(_DELETE_TABLE, family, 0, text(1, _TABLE)), table]
     for name, hook, priority, rules in (
         ("sort", _PREROUTING, _SORT, sort),
         ("lead", _PREROUTING, _LEAD, lead),

@@ -18,3 +18,12 @@ def test_lost_answer_is_no_reset() -> None:
     assert set(said["own"]) == {"ECONNRESET"}
     assert set(said["closed"]) <= {"EPIPE", "ECONNRESET"}
     assert said["closed"]
+
+
+def test_many_ports_are_one_load() -> None:
+    """As many as 200 of each protocol, at two addresses; and a second try finds nothing of the first."""
+    with start_program(module("tests.sandbox.kernel.many_ports")) as process:
+        out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    first, second = json.loads(out)
+    assert first == second > 2 * 2 * 200
